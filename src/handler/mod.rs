@@ -1,0 +1,24 @@
+//! What runs a task.
+//!
+//! A [`Handler`] takes the context of one attempt and the message body, and ends in an [`Output`]
+//! or a [`Failure`]. It knows nothing of queues, acknowledgements or retries: the worker judges
+//! what a handler returns.
+
+mod context;
+mod failure;
+mod output;
+
+pub use context::{Progress, TaskContext};
+pub use failure::{Failure, TaskError};
+pub use output::Output;
+
+use crate::protocol::Body;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+
+/// Runs one kind of task.
+pub trait Handler: Send + Sync + 'static {
+    /// Runs one attempt. Dropping the future stops the attempt and everything it started.
+    fn call(&self, cx: TaskContext, body: Arc<Body>)
+    -> BoxFuture<'static, Result<Output, Failure>>;
+}

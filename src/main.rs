@@ -1,0 +1,3 @@
+//! The `celeriac` program.
+
+fn main() {}

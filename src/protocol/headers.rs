@@ -1,0 +1,106 @@
+//! The header table of a task message.
+
+use super::HeaderValue;
+use crate::ids::TaskId;
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+/// Names of the headers that Celeriac adds to Celery's.
+pub mod header {
+    /// What happened in earlier attempts: a list of tables.
+    pub const ATTEMPTS: &str = "celeriac-attempts";
+    /// The retry policy given by the caller.
+    pub const RETRY: &str = "celeriac-retry";
+    /// How often a message was handed out again on a queue that does not count by itself.
+    pub const DELIVERIES: &str = "celeriac-deliveries";
+    /// How often the task put itself off without counting an attempt.
+    pub const SNOOZES: &str = "celeriac-snoozes";
+    /// Prefix of the headers that the archive adds.
+    pub const DEAD_PREFIX: &str = "celeriac-dead-";
+}
+
+/// Celery's headers, decoded. A header that is absent, null or empty is its default here, and a
+/// default is not written: Celery reads the sparse form as it reads the full one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Headers {
+    /// Name of the task to run.
+    pub task: String,
+    /// Id of the task.
+    pub id: TaskId,
+    /// Language of the producer (`py` for Celery; we send none).
+    pub lang: Option<String>,
+    /// Name to show instead of `task`.
+    pub shadow: Option<String>,
+    /// Not to be run before.
+    pub eta: Option<SystemTime>,
+    /// Not to be run after.
+    pub expires: Option<SystemTime>,
+    /// The group this task is a member of.
+    pub group: Option<String>,
+    /// Position in the group, from 0.
+    pub group_index: Option<i64>,
+    /// Attempts already made.
+    pub retries: u32,
+    /// Limits that the caller set.
+    pub time_limits: TimeLimits,
+    /// First task of the workflow; `None` means this one.
+    pub root_id: Option<TaskId>,
+    /// The task that published this one.
+    pub parent_id: Option<TaskId>,
+    /// Arguments for display.
+    pub argsrepr: Option<String>,
+    /// Keyword arguments for display.
+    pub kwargsrepr: Option<String>,
+    /// Who published it.
+    pub origin: Option<String>,
+    /// Whether the caller wants no result; `None` leaves it to the task.
+    pub ignore_result: Option<bool>,
+    /// How often this id was handed on by `replace`.
+    pub replaced_task_nesting: u32,
+    /// Names of the stamps.
+    pub stamped_headers: Vec<String>,
+    /// The stamps.
+    pub stamps: BTreeMap<String, HeaderValue>,
+    /// How the body is compressed: a MIME type or one of Celery's aliases.
+    pub compression: Option<String>,
+    /// Every other header, kept over retries.
+    pub extra: BTreeMap<String, HeaderValue>,
+}
+
+/// How long a task may run, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TimeLimits {
+    /// The task is stopped.
+    pub hard: Option<f64>,
+    /// The task is asked to stop.
+    pub soft: Option<f64>,
+}
+
+impl Headers {
+    /// Headers of a task that says nothing beyond its name and id.
+    pub fn new(task: impl Into<String>, id: TaskId) -> Self {
+        Self {
+            task: task.into(),
+            id,
+            lang: None,
+            shadow: None,
+            eta: None,
+            expires: None,
+            group: None,
+            group_index: None,
+            retries: 0,
+            time_limits: TimeLimits::default(),
+            root_id: None,
+            parent_id: None,
+            argsrepr: None,
+            kwargsrepr: None,
+            origin: None,
+            ignore_result: None,
+            replaced_task_nesting: 0,
+            stamped_headers: Vec::new(),
+            stamps: BTreeMap::new(),
+            compression: None,
+            extra: BTreeMap::new(),
+        }
+    }
+}

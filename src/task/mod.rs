@@ -1,0 +1,10 @@
+//! What is declared about a task: how it retries, how long it may run, where it goes.
+//!
+//! Pure. Three places may say the same thing, later ones win: the task's declaration in code, the
+//! configuration, the call.
+
+mod options;
+mod retry;
+
+pub use options::TaskOptions;
+pub use retry::RetryPolicy;

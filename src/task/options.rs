@@ -1,0 +1,37 @@
+//! Options of a task, merged over declaration and configuration.
+
+use super::RetryPolicy;
+use std::time::Duration;
+
+/// Everything the worker and the publisher need to know about a task besides how to run it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskOptions {
+    /// The queue it goes to when neither the call nor a route says otherwise.
+    pub queue: Option<String>,
+    /// When and how often it is tried again.
+    pub retry: RetryPolicy,
+    /// The task is asked to stop after this long; `None` for no limit.
+    pub soft_limit: Option<Duration>,
+    /// The task is stopped after this long; `None` for no limit.
+    pub time_limit: Option<Duration>,
+    /// At most this many starts per second in one worker process; `None` for no limit.
+    pub rate: Option<f64>,
+    /// Whether no result is stored when the caller did not say.
+    pub ignore_result: bool,
+    /// Acknowledge before running: the task is lost rather than run twice when the worker dies.
+    pub acknowledge_early: bool,
+}
+
+impl Default for TaskOptions {
+    fn default() -> Self {
+        Self {
+            queue: None,
+            retry: RetryPolicy::default(),
+            soft_limit: None,
+            time_limit: None,
+            rate: None,
+            ignore_result: false,
+            acknowledge_early: false,
+        }
+    }
+}
