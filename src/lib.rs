@@ -7,3 +7,4 @@ pub mod ids;
 pub mod protocol;
 pub mod shutdown;
 pub mod task;
+pub mod topology;

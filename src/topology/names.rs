@@ -1,0 +1,49 @@
+//! Every name we give to a thing in the broker.
+//!
+//! Names are fixed, because two programs of different versions meet in one broker. What the
+//! operator may rename (the task exchange, the archive) is a setting whose default stands here.
+
+/// The exchange that tasks are published to.
+pub const TASKS: &str = "celeriac";
+
+/// The queue of a task for which nobody named one.
+pub const DEFAULT_QUEUE: &str = "default";
+
+/// The archive: its exchange and its stream.
+pub const DEAD: &str = "celeriac.dead";
+
+/// The exchange at the end of every delay.
+pub const DELAY_EXIT: &str = "celeriac.delay.out";
+
+/// Declared last, so that its presence says that the ladder is complete.
+pub const DELAY_READY: &str = "celeriac.delay.ready";
+
+/// The exchange through which a message enters the ladder at `level`.
+pub fn delay_entry(level: u32) -> String {
+    format!("celeriac.delay.in.{level}")
+}
+
+/// The queue that holds messages at `level`, and the exchange they leave it by.
+pub fn delay_level(level: u32) -> String {
+    format!("celeriac.delay.{level}")
+}
+
+/// The key by which a message goes on from one level to a lower one.
+pub fn delay_hop(from: u32, to: u32) -> String {
+    format!("{from}>{to}")
+}
+
+/// The key by which a message leaves the ladder after `level`.
+pub fn delay_leave(level: u32) -> String {
+    format!("{level}>out")
+}
+
+/// The key that leads from the ladder's exit to a queue.
+pub fn delay_to_queue(queue: &str) -> String {
+    format!("out:{queue}")
+}
+
+/// The key that leads from the ladder's exit to another exchange.
+pub fn delay_to_exchange(exchange: &str) -> String {
+    format!("out>{exchange}")
+}
