@@ -9,7 +9,7 @@ pub mod names;
 mod route;
 
 pub use delay::{Delay, DelayTooLong};
-pub use route::{Destination, Route};
+pub use route::{BadPattern, Destination, Route, Router, Target};
 
 use crate::protocol::HeaderValue;
 use std::collections::BTreeMap;
