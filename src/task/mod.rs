@@ -5,6 +5,11 @@
 
 mod options;
 mod retry;
+mod settings;
 
 pub use options::TaskOptions;
 pub use retry::RetryPolicy;
+pub use settings::{
+    Acknowledge, BackoffTable, HttpSettings, Method, ProgramSettings, Reply, Retries, Stdin,
+    TaskSettings, Tasks,
+};

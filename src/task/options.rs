@@ -4,7 +4,7 @@ use super::RetryPolicy;
 use std::time::Duration;
 
 /// Everything the worker and the publisher need to know about a task besides how to run it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct TaskOptions {
     /// The queue it goes to when neither the call nor a route says otherwise.
     pub queue: Option<String>,
@@ -20,18 +20,4 @@ pub struct TaskOptions {
     pub ignore_result: bool,
     /// Acknowledge before running: the task is lost rather than run twice when the worker dies.
     pub acknowledge_early: bool,
-}
-
-impl Default for TaskOptions {
-    fn default() -> Self {
-        Self {
-            queue: None,
-            retry: RetryPolicy::default(),
-            soft_limit: None,
-            time_limit: None,
-            rate: None,
-            ignore_result: false,
-            acknowledge_early: false,
-        }
-    }
 }

@@ -7,11 +7,18 @@
 pub mod delay;
 pub mod names;
 mod route;
+mod settings;
 
 pub use delay::{Delay, DelayTooLong};
 pub use route::{BadPattern, Destination, Route, Router, Target};
+pub use settings::{
+    BaseSettings, DeadSettings, DelaySettings, ExchangeSettings, QueueKind, QueueSettings,
+    QueueTable, Queues, Retain, RouteSettings, Routes, Settings,
+};
 
 use crate::protocol::HeaderValue;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -47,13 +54,15 @@ pub struct Exchange {
 }
 
 /// How an exchange compares routing keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum ExchangeKind {
     /// Equal keys.
     Direct,
     /// Every binding.
     Fanout,
-    /// Words and wildcards.
+    /// Words and wildcards: `*` is one word, `#` any number of words.
+    #[default]
     Topic,
     /// Headers instead of keys.
     Headers,

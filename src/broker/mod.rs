@@ -1,0 +1,5 @@
+//! The connection to RabbitMQ.
+
+mod settings;
+
+pub use settings::{Reconnect, Settings, Tls};

@@ -1,0 +1,5 @@
+//! Results of tasks, on their way back to who asked.
+
+mod settings;
+
+pub use settings::{Backend, Settings};

@@ -1,0 +1,5 @@
+//! The worker: consumes queues and runs tasks.
+
+mod settings;
+
+pub use settings::{Acknowledge, Settings};
