@@ -43,7 +43,7 @@ pub struct Headers {
     pub retries: u32,
     /// Limits that the caller set.
     pub time_limits: TimeLimits,
-    /// First task of the workflow; `None` means this one.
+    /// First task of the workflow; `None` means this one, also when the header says so.
     pub root_id: Option<TaskId>,
     /// The task that published this one.
     pub parent_id: Option<TaskId>,
@@ -76,7 +76,43 @@ pub struct TimeLimits {
     pub soft: Option<f64>,
 }
 
+impl TimeLimits {
+    /// Takes seconds as a caller sends them: absent and zero mean no limit.
+    ///
+    /// `None` when one of them is negative or not finite.
+    pub fn checked(hard: Option<f64>, soft: Option<f64>) -> Option<Self> {
+        let usable =
+            |limit: Option<f64>| limit.is_none_or(|seconds| seconds.is_finite() && seconds >= 0.0);
+        let nonzero = |limit: Option<f64>| limit.filter(|seconds| *seconds > 0.0);
+        (usable(hard) && usable(soft)).then(|| Self { hard: nonzero(hard), soft: nonzero(soft) })
+    }
+
+    /// Whether there is no limit.
+    pub fn is_empty(&self) -> bool {
+        self.hard.is_none() && self.soft.is_none()
+    }
+}
+
+/// Whether RabbitMQ adds this header when it dead-letters or redelivers. Such a header is never
+/// published: older brokers take it for a dead-letter cycle and drop the message.
+pub fn is_broker_header(name: &str) -> bool {
+    matches!(name, "x-death" | "x-delivery-count" | "x-acquired-count")
+        || name.starts_with("x-first-death-")
+        || name.starts_with("x-last-death-")
+}
+
+/// Whether this header tells of one publication only and must not be carried over to the next:
+/// what the broker adds, what routes a copy (`CC`, `BCC`), and what the archive adds.
+pub fn is_death_header(name: &str) -> bool {
+    is_broker_header(name) || matches!(name, "CC" | "BCC") || name.starts_with(header::DEAD_PREFIX)
+}
+
 impl Headers {
+    /// Removes whatever tells of an earlier publication only: see [`is_death_header`].
+    pub fn forget_delivery(&mut self) {
+        self.extra.retain(|name, _| !is_death_header(name));
+    }
+
     /// Headers of a task that says nothing beyond its name and id.
     pub fn new(task: impl Into<String>, id: TaskId) -> Self {
         Self {

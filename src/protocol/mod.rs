@@ -6,11 +6,34 @@
 //! bytes its sender wrote. [`crate::broker`] turns envelopes into AMQP frames and back.
 
 mod body;
+mod compression;
+mod delayed;
+mod embed;
+mod format;
 mod headers;
+mod limits;
+mod result;
+mod scan;
+mod state;
+mod unreadable;
+mod v1;
 mod value;
 
 pub use body::Body;
-pub use headers::{Headers, TimeLimits, header};
+pub use bytes::Bytes;
+pub use compression::Compression;
+pub use delayed::delayed_routing_key;
+pub use embed::{Embed, Signature};
+pub use format::{DecodeError, EncodeError, Format};
+pub use headers::{Headers, TimeLimits, header, is_broker_header, is_death_header};
+pub use limits::Limits;
+pub use result::{Raw, StoredException, StoredResult};
+/// A value in a body or a signature. It holds whatever JSON and MessagePack can hold, binary
+/// included.
+pub use rmpv::Value;
+pub use state::TaskState;
+pub use unreadable::Unreadable;
+pub use v1::upgrade_v1;
 pub use value::HeaderValue;
 
 /// One message: what AMQP carries around the body, what Celery carries in headers, and the body.
@@ -20,8 +43,9 @@ pub struct Envelope {
     pub properties: Properties,
     /// The header table.
     pub headers: Headers,
-    /// The body as sent: possibly compressed, encoded as `properties.content_type` says.
-    pub body: Vec<u8>,
+    /// The body as sent: possibly compressed, encoded as `properties.content_type` says. Cloning
+    /// it shares the bytes.
+    pub body: Bytes,
 }
 
 /// The AMQP properties that mean something to a task message.
@@ -43,4 +67,10 @@ pub struct Properties {
     pub message_id: Option<String>,
     /// Whether the broker keeps the message on disk (delivery mode 2).
     pub persistent: bool,
+    /// Seconds since 1970, when the sender set them.
+    pub timestamp: Option<u64>,
+    /// The sender's word for the kind of message; Celery sends none.
+    pub kind: Option<String>,
+    /// The sender's word for itself; Celery sends none.
+    pub app_id: Option<String>,
 }

@@ -1,0 +1,234 @@
+//! What a result backend stores about a task: Celery's meta document.
+
+use super::scan::entry;
+use super::{Bytes, DecodeError, EncodeError, Format, TaskState, Value};
+use crate::clock::to_iso;
+use crate::ids::TaskId;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+/// The state of a task and its result. `R` is a value to be written, or [`Raw`] when it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredResult<R = Raw> {
+    /// The task.
+    pub task_id: TaskId,
+    /// What is known about it.
+    pub state: TaskState,
+    /// Its value; a [`StoredException`] when `state` [is one](TaskState::is_exception); whatever
+    /// was reported in any other state.
+    pub result: R,
+    /// Text for a person.
+    pub traceback: Option<String>,
+    /// The tasks that this one sent, as Celery's result tuples.
+    pub children: Vec<Value>,
+    /// When it ended, ISO 8601.
+    pub date_done: Option<String>,
+    /// The group it is a member of.
+    pub group_id: Option<String>,
+    /// The task that sent it.
+    pub parent_id: Option<TaskId>,
+    /// Whatever else is in the document, such as `name` and `worker`.
+    pub extra: BTreeMap<String, Value>,
+}
+
+impl<R> StoredResult<R> {
+    /// A task in any state, with what is to be told about it.
+    pub fn state(task_id: TaskId, state: TaskState, result: R) -> Self {
+        Self {
+            task_id,
+            state,
+            result,
+            traceback: None,
+            children: Vec::new(),
+            date_done: None,
+            group_id: None,
+            parent_id: None,
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// A task that returned `value` at `now`.
+    pub fn success(task_id: TaskId, value: R, now: SystemTime) -> Self {
+        Self { date_done: Some(to_iso(now)), ..Self::state(task_id, TaskState::Success, value) }
+    }
+}
+
+impl StoredResult<StoredException> {
+    /// A task that went wrong for good at `now`.
+    pub fn failure(
+        task_id: TaskId,
+        exception: StoredException,
+        traceback: Option<String>,
+        now: SystemTime,
+    ) -> Self {
+        Self {
+            date_done: Some(to_iso(now)),
+            traceback,
+            ..Self::state(task_id, TaskState::Failure, exception)
+        }
+    }
+}
+
+impl<R: Serialize> StoredResult<R> {
+    /// Encodes the document.
+    ///
+    /// # Errors
+    ///
+    /// When the result cannot be written in this format.
+    pub fn encode(&self, format: Format) -> Result<Vec<u8>, EncodeError> {
+        format.encode(self)
+    }
+}
+
+impl<R: Serialize> Serialize for StoredResult<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let optional = usize::from(self.group_id.is_some()) + usize::from(self.parent_id.is_some());
+        let mut map = serializer.serialize_map(Some(6 + optional + self.extra.len()))?;
+        map.serialize_entry("status", &self.state)?;
+        map.serialize_entry("result", &self.result)?;
+        map.serialize_entry("traceback", &self.traceback)?;
+        map.serialize_entry("children", &self.children)?;
+        map.serialize_entry("date_done", &self.date_done)?;
+        if let Some(group) = &self.group_id {
+            map.serialize_entry("group_id", group)?;
+        }
+        if let Some(parent) = &self.parent_id {
+            map.serialize_entry("parent_id", parent)?;
+        }
+        for (name, value) in &self.extra {
+            map.serialize_entry(name, value)?;
+        }
+        map.serialize_entry("task_id", &self.task_id)?;
+        map.end()
+    }
+}
+
+/// The document as it is read, all but the result.
+#[derive(Deserialize)]
+struct Meta {
+    task_id: TaskId,
+    status: TaskState,
+    #[serde(default, rename = "result")]
+    _result: IgnoredAny,
+    #[serde(default)]
+    traceback: Option<String>,
+    #[serde(default)]
+    children: Option<Vec<Value>>,
+    #[serde(default)]
+    date_done: Option<String>,
+    #[serde(default)]
+    group_id: Option<String>,
+    #[serde(default)]
+    parent_id: Option<TaskId>,
+    #[serde(flatten)]
+    extra: BTreeMap<String, Value>,
+}
+
+impl StoredResult<Raw> {
+    /// Decodes a document. The result itself is kept as bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it is no such document.
+    pub fn decode(format: Format, document: impl Into<Bytes>) -> Result<Self, DecodeError> {
+        let document = document.into();
+        let meta: Meta = format.decode(&document)?;
+        let result = match entry(format, &document, "result") {
+            Some(range) => Raw { format, bytes: document.slice(range) },
+            None => Raw::null(),
+        };
+        Ok(Self {
+            task_id: meta.task_id,
+            state: meta.status,
+            result,
+            traceback: meta.traceback,
+            children: meta.children.unwrap_or_default(),
+            date_done: meta.date_done,
+            group_id: meta.group_id,
+            parent_id: meta.parent_id,
+            extra: meta.extra,
+        })
+    }
+
+    /// The exception, when the state is one.
+    ///
+    /// # Errors
+    ///
+    /// When the result is not an exception after all.
+    pub fn exception(&self) -> Result<Option<StoredException>, DecodeError> {
+        if self.state.is_exception() { self.result.decode().map(Some) } else { Ok(None) }
+    }
+}
+
+/// An encoded value that was read and is not yet looked into.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Raw {
+    format: Format,
+    bytes: Bytes,
+}
+
+impl Raw {
+    /// No value.
+    pub fn null() -> Self {
+        Self { format: Format::Json, bytes: Bytes::from_static(b"null") }
+    }
+
+    /// Decodes the value.
+    ///
+    /// # Errors
+    ///
+    /// When it is of another type.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        self.format.decode_at("result", &self.bytes)
+    }
+}
+
+impl Serialize for Raw {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let value: Value = self.decode().map_err(serde::ser::Error::custom)?;
+        value.serialize(serializer)
+    }
+}
+
+/// An exception as Celery stores it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredException {
+    /// Name of the class.
+    #[serde(rename = "exc_type")]
+    pub kind: String,
+    /// What it was made with: usually a list with one text.
+    #[serde(rename = "exc_message")]
+    pub message: Value,
+    /// Where the class is defined. A client makes up a class when it cannot find it there.
+    #[serde(default, rename = "exc_module")]
+    pub module: Option<String>,
+}
+
+impl StoredException {
+    /// An exception with one text. In module `builtins`, names such as `ValueError` become the
+    /// natural exception of a Python client.
+    pub fn new(kind: impl Into<String>, message: impl Into<String>, module: Option<&str>) -> Self {
+        Self {
+            kind: kind.into(),
+            message: Value::Array(vec![Value::from(message.into())]),
+            module: module.map(str::to_owned),
+        }
+    }
+
+    /// The message for a person.
+    pub fn text(&self) -> String {
+        let items = match &self.message {
+            Value::Array(items) => items.as_slice(),
+            other => std::slice::from_ref(other),
+        };
+        let texts: Vec<String> = items.iter().map(text).collect();
+        texts.join(", ")
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,157 @@
+//! Protocol 1: everything in the body, a map. Sent by Celery 3 and some clients in other languages.
+
+use super::body::{open, unreadable};
+use super::scan::{Items, Kind};
+use super::{
+    Bytes, DecodeError, Envelope, Format, Headers, Limits, Properties, TimeLimits, Unreadable,
+};
+use crate::clock::parse_iso;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::SystemTime;
+
+/// Reads a message without header `task`, and gives it as the protocol 2 message it amounts to.
+///
+/// Arguments and signatures keep their bytes; the new body is not compressed. `rest` are the
+/// headers that came with it.
+pub fn upgrade_v1(
+    properties: Properties,
+    rest: BTreeMap<String, super::HeaderValue>,
+    compression: Option<&str>,
+    body: &Bytes,
+    limits: &Limits,
+) -> Result<Envelope, Unreadable> {
+    let (format, bytes) = open(properties.content_type.as_deref(), compression, body, limits)?;
+    let map = Map::find(format, &bytes, limits)?;
+    let headers = Headers { extra: rest, ..map.headers()? };
+    let body = map.body();
+    Ok(Envelope { properties, headers, body })
+}
+
+/// The entries of a body whose keys are text.
+struct Map<'a> {
+    format: Format,
+    bytes: &'a [u8],
+    entries: BTreeMap<String, Range<usize>>,
+}
+
+impl<'a> Map<'a> {
+    fn find(format: Format, bytes: &'a [u8], limits: &Limits) -> Result<Self, Unreadable> {
+        let not_map = |found: Kind| Unreadable::NotATask(format!("it is {}", found.name()));
+        let fault = |fault| unreadable("body", format, limits.max_depth, &fault);
+        let mut items = match Items::open(format, bytes, limits.max_depth).map_err(fault)? {
+            Ok(items) if items.is_map() => items,
+            Ok(_) => return Err(not_map(Kind::List)),
+            Err(other) => return Err(not_map(other)),
+        };
+        let mut entries = BTreeMap::new();
+        while let Some(key) = items.next().map_err(fault)? {
+            let value = items.next().map_err(fault)?;
+            if let (Kind::Text, Some(value)) = (key.kind, value) {
+                let key = decode(format, "a key", &bytes[key.range])?;
+                if value.kind != Kind::Null {
+                    entries.insert(key, value.range);
+                }
+            }
+        }
+        items.finish().map_err(fault)?;
+        Ok(Self { format, bytes, entries })
+    }
+
+    fn raw(&self, name: &str) -> Option<&'a [u8]> {
+        self.entries.get(name).map(|range| &self.bytes[range.clone()])
+    }
+
+    fn get<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, Unreadable> {
+        self.raw(name).map(|bytes| decode(self.format, name, bytes)).transpose()
+    }
+
+    fn required<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, Unreadable> {
+        self.get(name)?.ok_or_else(|| Unreadable::NotATask(format!("it has no `{name}`")))
+    }
+
+    fn time(&self, name: &'static str) -> Result<Option<SystemTime>, Unreadable> {
+        let Some(text) = self.get::<String>(name)? else { return Ok(None) };
+        match parse_iso(&text) {
+            Some(time) => Ok(Some(time)),
+            None => {
+                Err(Unreadable::Shape { place: name, expected: "an ISO 8601 time", found: text })
+            }
+        }
+    }
+
+    fn headers(&self) -> Result<Headers, Unreadable> {
+        let task: String = self.required("task")?;
+        let id: String = self.required("id")?;
+        let (hard, soft) = self.get("timelimit")?.unwrap_or_default();
+        let group = self.get("group")?;
+        Ok(Headers {
+            eta: self.time("eta")?,
+            expires: self.time("expires")?,
+            group: if group.is_some() { group } else { self.get("taskset")? },
+            group_index: self.get("group_index")?,
+            retries: self.get("retries")?.unwrap_or_default(),
+            time_limits: TimeLimits::checked(hard, soft).ok_or_else(|| Unreadable::Shape {
+                place: "timelimit",
+                expected: "seconds, not negative",
+                found: format!("{hard:?}, {soft:?}"),
+            })?,
+            ..Headers::new(task, id.into())
+        })
+    }
+
+    /// The body of protocol 2, with each part as the sender wrote it.
+    fn body(&self) -> Bytes {
+        let links: Vec<_> = ["callbacks", "errbacks", "chord"]
+            .into_iter()
+            .filter_map(|name| Some((name, self.raw(name)?)))
+            .collect();
+        match self.format {
+            Format::Json => self.json_body(&links),
+            Format::MessagePack => self.msgpack_body(&links),
+        }
+    }
+
+    fn json_body(&self, links: &[(&str, &[u8])]) -> Bytes {
+        let mut body = b"[".to_vec();
+        body.extend_from_slice(self.raw("args").unwrap_or(b"[]"));
+        body.push(b',');
+        body.extend_from_slice(self.raw("kwargs").unwrap_or(b"{}"));
+        body.push(b',');
+        for (index, (name, signatures)) in links.iter().enumerate() {
+            body.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(b"\":");
+            body.extend_from_slice(signatures);
+        }
+        body.extend_from_slice(if links.is_empty() { b"null]" } else { b"}]" });
+        body.into()
+    }
+
+    fn msgpack_body(&self, links: &[(&str, &[u8])]) -> Bytes {
+        let mut body = vec![0x93];
+        body.extend_from_slice(self.raw("args").unwrap_or(&[0x90]));
+        body.extend_from_slice(self.raw("kwargs").unwrap_or(&[0x80]));
+        // A map of up to fifteen entries, with keys of up to 31 bytes.
+        body.push(0x80 | links.len() as u8);
+        for (name, signatures) in links {
+            body.push(0xa0 | name.len() as u8);
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(signatures);
+        }
+        body.into()
+    }
+}
+
+fn decode<T: DeserializeOwned>(
+    format: Format,
+    place: &'static str,
+    bytes: &[u8],
+) -> Result<T, Unreadable> {
+    format.decode(bytes).map_err(|DecodeError { message, .. }| Unreadable::Shape {
+        place,
+        expected: "what protocol 1 says",
+        found: message,
+    })
+}
