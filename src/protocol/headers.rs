@@ -43,7 +43,7 @@ pub struct Headers {
     pub retries: u32,
     /// Limits that the caller set.
     pub time_limits: TimeLimits,
-    /// First task of the workflow; `None` means this one, also when the header says so.
+    /// First task of the workflow; `None` means this one, also where the header said so.
     pub root_id: Option<TaskId>,
     /// The task that published this one.
     pub parent_id: Option<TaskId>,
