@@ -48,3 +48,40 @@ impl fmt::Debug for TaskId {
         f.write_str(&self.0)
     }
 }
+
+/// Fills in a name from the settings: `%h` is the host, `%n` the program's mode, `%p` the process
+/// id, `%%` a percent sign.
+pub fn expand_name(template: &str, mode: &str) -> String {
+    let mut name = String::with_capacity(template.len());
+    let mut rest = template.chars();
+    while let Some(c) = rest.next() {
+        if c != '%' {
+            name.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('h') => name.push_str(&host()),
+            Some('n') => name.push_str(mode),
+            Some('p') => name.push_str(&std::process::id().to_string()),
+            Some('%') => name.push('%'),
+            other => name.extend(std::iter::once('%').chain(other)),
+        }
+    }
+    name
+}
+
+/// The name of this machine.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_filled_in_from_host_mode_and_process() {
+        let expected = format!("worker@{}-{}%x%", host(), std::process::id());
+        assert_eq!(expand_name("%n@%h-%p%x%%", "worker"), expected);
+    }
+}

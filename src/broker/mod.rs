@@ -1,5 +1,114 @@
-//! The connection to RabbitMQ.
+//! The broker: the only module that names lapin.
+//!
+//! A [`Broker`] is a cheap handle on two supervised connections, one for publishing and one for
+//! consuming: an alarm that stops publishing never stops acknowledging. Both come back by
+//! themselves for as long as a handle is alive.
 
+mod acks;
+mod connection;
+mod consume;
+mod message;
+mod publish;
 mod settings;
 
+pub use connection::ConnectError;
+pub use consume::{AckPolicy, Consume, Deliveries, Delivery, Settle};
+pub use message::RawMessage;
+pub use publish::PublishError;
 pub use settings::{Reconnect, Settings, Tls};
+
+use connection::{Link, Purpose};
+use publish::Confirms;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A handle on the broker. Cloning is cheap; the connections close with the last clone.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    publish: Link,
+    consume: Link,
+    confirms: Confirms,
+    /// The supervisors and the publishing channel; they end with the handle.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Broker {
+    /// Connects, with at most `in_flight` publications unconfirmed.
+    ///
+    /// # Errors
+    ///
+    /// When no configured address can be reached now. Later losses are repaired.
+    pub async fn connect(settings: &Settings, in_flight: usize) -> Result<Self, ConnectError> {
+        let settings = Arc::new(settings.clone());
+        let (publish, publishing) = Link::new(Arc::clone(&settings), Purpose::Publish);
+        let (consume, consuming) = Link::new(settings, Purpose::Consume);
+        let (first_publish, first_consume) =
+            tokio::try_join!(publishing.connect_first(), consuming.connect_first())?;
+        let (confirms, pump) = Confirms::new(publish.clone(), in_flight);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(publishing.run(Some(first_publish)));
+        tasks.spawn(consuming.run(Some(first_consume)));
+        tasks.spawn(pump.run());
+        let inner = Inner { publish, consume, confirms, tasks: Mutex::new(tasks) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Publishes one message: persistent if its properties say so, mandatory, confirmed. Waits out
+    /// reconnections until `deadline` and sends the same message again when the outcome of an
+    /// earlier try is unknown.
+    pub async fn publish(
+        &self,
+        message: Arc<RawMessage>,
+        deadline: Duration,
+    ) -> Result<(), PublishError> {
+        self.inner.confirms.publish(message, deadline).await
+    }
+
+    /// Consumes a queue until [`Deliveries::stop`].
+    pub fn consume(&self, consume: Consume) -> Deliveries {
+        Deliveries::new(self.inner.consume.clone(), consume)
+    }
+
+    /// Whether both connections are up.
+    pub fn is_connected(&self) -> bool {
+        self.inner.publish.is_up() && self.inner.consume.is_up()
+    }
+
+    /// Why the broker takes no publications at the moment, if it does not.
+    pub fn blocked(&self) -> Option<String> {
+        self.inner.publish.blocked().map(|reason| reason.to_string())
+    }
+
+    /// Why there is no connection, as far as known.
+    pub fn last_error(&self) -> Option<String> {
+        let inner = &self.inner;
+        let error = inner.publish.last_error().or_else(|| inner.consume.last_error());
+        error.map(|error| error.to_string())
+    }
+
+    /// A channel for declarations and questions, on the consuming connection.
+    ///
+    /// `None` when there is no connection within `patience`.
+    pub(crate) async fn channel(&self, patience: Duration) -> Option<lapin::Channel> {
+        let up = tokio::time::timeout(patience, self.inner.consume.up()).await.ok()??;
+        up.connection.create_channel().await.ok()
+    }
+
+    /// Closes both connections in order. Publish nothing afterwards.
+    pub async fn close(&self) {
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        for link in [&self.inner.publish, &self.inner.consume] {
+            if let Some(connection) = link.now() {
+                let closing = connection.close(200, "done".into());
+                // A broker that does not answer does not keep us.
+                let _ = tokio::time::timeout(Duration::from_secs(2), closing).await;
+            }
+        }
+    }
+}

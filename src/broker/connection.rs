@@ -1,0 +1,278 @@
+//! One connection to RabbitMQ, kept up.
+//!
+//! A [`Link`] connects, notices when the connection is gone and connects again for ever, waiting
+//! longer after each failure. Losing the broker is a state, not an error: those who use a link
+//! wait for [`Link::up`] and start over when what they built on it breaks. lapin's own recovery
+//! stays off, because it cannot bring back a channel that failed alone and re-creates consumers
+//! that nobody waits for any more.
+
+use super::settings::Settings;
+use crate::secret::SecretUrl;
+use futures::StreamExt;
+use lapin::tcp::OwnedTLSConfig;
+use lapin::uri::AMQPUri;
+use lapin::{Connection, ConnectionBuilder, ConnectionProperties, Event};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+/// What a link's connection is used for; part of the name the broker shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Publishing. A memory or disk alarm stops this connection, and only this one.
+    Publish,
+    /// Consuming and acknowledging.
+    Consume,
+}
+
+/// A connection that is up, with the number of its life.
+#[derive(Debug, Clone)]
+pub(crate) struct Up {
+    /// Counts connections of this link, from 1.
+    pub(crate) generation: u64,
+    /// The connection itself.
+    pub(crate) connection: Arc<Connection>,
+}
+
+/// The state of a link as others see it.
+#[derive(Debug, Clone, Default)]
+struct State {
+    up: Option<Up>,
+    blocked: Option<Arc<str>>,
+    last_error: Option<Arc<str>>,
+}
+
+/// A supervised connection. Cloning is cheap; all clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    state: watch::Receiver<State>,
+}
+
+/// Keeps a [`Link`] connected for as long as its [`Supervisor::run`] is polled.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    settings: Arc<Settings>,
+    purpose: Purpose,
+    state: watch::Sender<State>,
+}
+
+/// Why the first connection to the broker failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The broker's address cannot be used.
+    #[error("broker address {url} cannot be used: {why}")]
+    Address {
+        /// The address without its password.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody answered, or the broker refused.
+    #[error("cannot connect to {url}: {why}")]
+    Refused {
+        /// The address without its password.
+        url: String,
+        /// The reason, as the broker or the operating system gave it.
+        why: String,
+    },
+    /// A certificate or key could not be read.
+    #[error("cannot read {path} for TLS: {why}")]
+    Tls {
+        /// The file.
+        path: String,
+        /// The reason.
+        why: String,
+    },
+}
+
+impl Link {
+    /// A link and the supervisor that keeps it up.
+    pub(crate) fn new(settings: Arc<Settings>, purpose: Purpose) -> (Self, Supervisor) {
+        let (sender, state) = watch::channel(State::default());
+        (Self { state }, Supervisor { settings, purpose, state: sender })
+    }
+
+    /// Waits until the link is connected. Cancel safe.
+    ///
+    /// `None` when the supervisor has ended and no connection will come.
+    pub(crate) async fn up(&self) -> Option<Up> {
+        let mut state = self.state.clone();
+        let state = state.wait_for(|state| state.up.is_some()).await.ok()?;
+        state.up.clone()
+    }
+
+    /// The connection, if there is one now.
+    pub(crate) fn now(&self) -> Option<Arc<Connection>> {
+        self.state.borrow().up.as_ref().map(|up| Arc::clone(&up.connection))
+    }
+
+    /// Whether the link is connected now.
+    pub(crate) fn is_up(&self) -> bool {
+        self.state.borrow().up.is_some()
+    }
+
+    /// Why the broker takes no publications at the moment, if it does not.
+    pub(crate) fn blocked(&self) -> Option<Arc<str>> {
+        self.state.borrow().blocked.clone()
+    }
+
+    /// Why the link is not connected, as far as known.
+    pub(crate) fn last_error(&self) -> Option<Arc<str>> {
+        self.state.borrow().last_error.clone()
+    }
+}
+
+impl Supervisor {
+    /// Connects once, without repeating.
+    pub(crate) async fn connect_first(&self) -> Result<Up, ConnectError> {
+        let mut last = None;
+        for url in self.settings.urls() {
+            match self.connect(url).await {
+                Ok(connection) => return Ok(self.announce(1, connection)),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| ConnectError::Address {
+            url: String::new(),
+            why: "no address is configured".to_owned(),
+        }))
+    }
+
+    /// Keeps the link up, starting from `first` if there is a connection already. Never ends.
+    pub(crate) async fn run(self, first: Option<Up>) {
+        let mut current = first;
+        let mut generation = current.as_ref().map_or(0, |up| up.generation);
+        loop {
+            let up = match current.take() {
+                Some(up) => up,
+                None => {
+                    generation += 1;
+                    self.reconnect(generation).await
+                }
+            };
+            let reason = self.watch(&up.connection).await;
+            warn!(purpose = ?self.purpose, %reason, "connection lost, connecting again");
+            self.state.send_modify(|state| {
+                state.up = None;
+                state.blocked = None;
+                state.last_error = Some(reason);
+            });
+        }
+    }
+
+    /// Tries every address in turn until one answers.
+    async fn reconnect(&self, generation: u64) -> Up {
+        let backoff = self.settings.reconnect.backoff();
+        let mut failures = 0;
+        loop {
+            for url in self.settings.urls() {
+                match self.connect(url).await {
+                    Ok(connection) => {
+                        info!(purpose = ?self.purpose, url = %url.redacted(), "connected");
+                        return self.announce(generation, connection);
+                    }
+                    Err(error) => {
+                        debug!(%error, "connecting failed");
+                        let reason: Arc<str> = error.to_string().into();
+                        self.state.send_modify(|state| state.last_error = Some(reason));
+                    }
+                }
+            }
+            tokio::time::sleep(backoff.random_wait(failures)).await;
+            failures = failures.saturating_add(1);
+        }
+    }
+
+    fn announce(&self, generation: u64, connection: Connection) -> Up {
+        let up = Up { generation, connection: Arc::new(connection) };
+        self.state.send_replace(State { up: Some(up.clone()), ..State::default() });
+        up
+    }
+
+    async fn connect(&self, url: &SecretUrl) -> Result<Connection, ConnectError> {
+        let address = |why: String| ConnectError::Address { url: url.redacted(), why };
+        let refused = |why: String| ConnectError::Refused { url: url.redacted(), why };
+        let mut uri: AMQPUri = url.expose().parse().map_err(address)?;
+        let timeout = self.settings.connect_timeout;
+        let heartbeat = self.settings.heartbeat.as_secs().clamp(1, u64::from(u16::MAX));
+        uri.query.heartbeat.get_or_insert(u16::try_from(heartbeat).unwrap_or(u16::MAX));
+        uri.query.connection_timeout = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let builder = ConnectionBuilder::new()
+            .map_err(|error| refused(error.to_string()))?
+            .with_uri(uri)
+            .with_properties(self.properties())
+            .with_tls_config(self.tls().await?);
+        match tokio::time::timeout(timeout, builder.connect()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(refused(error.to_string())),
+            Err(_) => Err(refused(format!("no answer within {timeout:?}"))),
+        }
+    }
+
+    fn properties(&self) -> ConnectionProperties {
+        let purpose = match self.purpose {
+            Purpose::Publish => "publish",
+            Purpose::Consume => "consume",
+        };
+        let name = crate::ids::expand_name(&self.settings.name, purpose);
+        let name = format!("{name} {purpose}");
+        ConnectionProperties::default()
+            .with_connection_name(name.into())
+            .with_client_property("product".into(), "celeriac".into())
+            .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into())
+    }
+
+    async fn tls(&self) -> Result<OwnedTLSConfig, ConnectError> {
+        let tls = &self.settings.tls;
+        let mut config = OwnedTLSConfig::default();
+        if let Some(path) = &tls.ca_file {
+            config.cert_chain = Some(String::from_utf8_lossy(&read(path).await?).into_owned());
+        }
+        if let (Some(cert), Some(key)) = (&tls.cert_file, &tls.key_file) {
+            let (pem, key) = (read(cert).await?, read(key).await?);
+            config.identity = Some(lapin::tcp::OwnedIdentity::PKCS8 { pem, key });
+        }
+        Ok(config)
+    }
+
+    /// Follows the connection's events until it is gone, and says why.
+    async fn watch(&self, connection: &Connection) -> Arc<str> {
+        // An event can be lost in the moment before listening began; the look at the status every
+        // second is what makes the end certain.
+        let mut events = std::pin::pin!(connection.events_listener());
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        let mut reason: Arc<str> = "the connection was closed".into();
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(why)) => self.set_blocked(Some(why.into())),
+                    Some(Event::ConnectionUnblocked) => self.set_blocked(None),
+                    Some(Event::Error(error)) => reason = error.to_string().into(),
+                    Some(_) => {}
+                    None => return reason,
+                },
+                _ = look.tick() => {}
+            }
+            if !connection.status().connected() {
+                return reason;
+            }
+        }
+    }
+
+    fn set_blocked(&self, reason: Option<Arc<str>>) {
+        match &reason {
+            Some(why) => warn!(%why, "the broker blocks publishing, waiting"),
+            None => info!("the broker takes publications again"),
+        }
+        self.state.send_modify(|state| state.blocked = reason);
+    }
+}
+
+async fn read(path: &std::path::Path) -> Result<Vec<u8>, ConnectError> {
+    tokio::fs::read(path).await.map_err(|error| ConnectError::Tls {
+        path: path.display().to_string(),
+        why: error.to_string(),
+    })
+}

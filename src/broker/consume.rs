@@ -1,0 +1,450 @@
+//! Consuming: a stream of deliveries that outlives connections.
+//!
+//! [`Deliveries`] opens a channel of its own, consumes, and opens another when the channel or the
+//! connection breaks or the broker cancels the consumer. A delivery belongs to the channel that
+//! brought it: when that channel is gone the delivery is void, because the broker hands the message
+//! out again.
+
+use super::acks::{Ack, Ledger};
+use super::connection::Link;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    BasicRejectOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Consumer};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+/// When finished deliveries are acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AckPolicy {
+    /// As soon as this many are finished; 1 acknowledges each at once.
+    pub every: usize,
+    /// And never later than this after one is finished.
+    pub within: Duration,
+}
+
+/// What to consume and how.
+#[derive(Debug, Clone)]
+pub struct Consume {
+    /// The queue.
+    pub queue: String,
+    /// Most deliveries that are not acknowledged yet, at least 1.
+    pub prefetch: u16,
+    /// When to acknowledge.
+    pub acks: AckPolicy,
+    /// Shown by the broker in the list of consumers; made unique here.
+    pub tag: String,
+}
+
+/// Deliveries of one queue, over reconnections. Ends only after [`Deliveries::stop`].
+pub struct Deliveries {
+    link: Link,
+    consume: Arc<Consume>,
+    queue: Arc<str>,
+    state: State,
+    prefetch: u16,
+    /// Sends acknowledgements of the current channel when their time has come.
+    flusher: JoinSet<()>,
+}
+
+enum State {
+    /// A channel is being opened, or a consumer started on the channel that is there.
+    Opening {
+        opening: BoxFuture<'static, Option<Open>>,
+        before: Option<Open>,
+    },
+    Consuming(Open),
+    Stopped(Option<Arc<Line>>),
+}
+
+struct Open {
+    line: Arc<Line>,
+    consumer: Consumer,
+}
+
+/// One consuming channel: what acknowledgements go through.
+#[derive(Debug)]
+struct Line {
+    channel: Channel,
+    ledger: Mutex<Ledger>,
+    acks: AckPolicy,
+    /// Told when a delivery is the first to wait for its acknowledgement.
+    finished: Notify,
+    /// The broker took its deliveries back although the channel is still open.
+    void: AtomicBool,
+}
+
+/// One message handed to us, not yet settled.
+///
+/// Dropping it without settling leaves it with us until the channel closes; then the broker hands
+/// it out again.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The queue it came from.
+    pub queue: Arc<str>,
+    /// The exchange it was published to last.
+    pub exchange: String,
+    /// Its routing key.
+    pub routing_key: String,
+    /// Whether the broker has handed it out before.
+    pub redelivered: bool,
+    pub(crate) properties: BasicProperties,
+    /// The body, as it came over the wire.
+    pub body: Vec<u8>,
+    /// What settles it.
+    pub settle: Settle,
+}
+
+/// Settles one delivery, exactly once.
+#[derive(Debug)]
+pub struct Settle {
+    line: Arc<Line>,
+    tag: u64,
+}
+
+impl Deliveries {
+    pub(crate) fn new(link: Link, consume: Consume) -> Self {
+        let consume = Arc::new(consume);
+        let prefetch = consume.prefetch.max(1);
+        let opening = open(link.clone(), Arc::clone(&consume), prefetch).boxed();
+        Self {
+            queue: consume.queue.as_str().into(),
+            link,
+            consume,
+            state: State::Opening { opening, before: None },
+            prefetch,
+            flusher: JoinSet::new(),
+        }
+    }
+
+    /// The queue that is consumed.
+    pub fn queue(&self) -> &Arc<str> {
+        &self.queue
+    }
+
+    /// How many deliveries may be with us, not acknowledged.
+    pub fn prefetch(&self) -> u16 {
+        self.prefetch
+    }
+
+    /// Whether a consumer is running at the broker.
+    pub fn is_consuming(&self) -> bool {
+        matches!(&self.state, State::Consuming(open) if open.line.channel.status().connected())
+    }
+
+    /// Changes the prefetch of the running consumer. Deliveries that are here stay valid.
+    ///
+    /// RabbitMQ applies a prefetch when a consumer starts, so the consumer is replaced by another
+    /// on the same channel.
+    pub fn set_prefetch(&mut self, prefetch: u16) {
+        self.prefetch = prefetch.max(1);
+        let State::Consuming(current) = &self.state else { return };
+        let line = Arc::clone(&current.line);
+        let (old, consume) = (current.consumer.tag(), Arc::clone(&self.consume));
+        let opening = replace(line, old, consume, self.prefetch).boxed();
+        let state = State::Opening { opening, before: None };
+        if let State::Consuming(before) = std::mem::replace(&mut self.state, state)
+            && let State::Opening { before: slot, .. } = &mut self.state
+        {
+            *slot = Some(before);
+        }
+    }
+
+    /// Starts a fresh consumer on a fresh channel; what is here becomes void.
+    pub fn restart(&mut self) {
+        if let State::Consuming(open) = &self.state {
+            open.line.void.store(true, Ordering::Release);
+        }
+        let link = self.link.clone();
+        let opening = open(link, Arc::clone(&self.consume), self.prefetch).boxed();
+        self.state = State::Opening { opening, before: None };
+    }
+
+    fn consuming(&mut self, open: Open) {
+        // Replacing the set ends the flusher of the channel before.
+        self.flusher = JoinSet::new();
+        self.flusher.spawn(Arc::clone(&open.line).flush_in_time());
+        self.state = State::Consuming(open);
+    }
+
+    /// Takes in nothing more and gives back what has not been looked at. What has been handed out
+    /// can still be settled.
+    pub async fn stop(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Stopped(None));
+        let open = match state {
+            State::Consuming(open) => Some(open),
+            State::Opening { opening, before } => match before {
+                Some(before) => opening.await.or(Some(before)),
+                None => None,
+            },
+            State::Stopped(line) => {
+                self.state = State::Stopped(line);
+                return;
+            }
+        };
+        let Some(Open { line, mut consumer }) = open else { return };
+        let tag = consumer.tag();
+        if let Err(error) = line.channel.basic_cancel(tag, BasicCancelOptions::default()).await {
+            debug!(%error, "consumer not cancelled, its channel is gone");
+        }
+        while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
+            line.open(delivery.delivery_tag);
+            line.nack(delivery.delivery_tag);
+        }
+        self.state = State::Stopped(Some(line));
+    }
+
+    /// Sends the acknowledgements that are due and closes the channel once the broker has read
+    /// them. Call it when everything handed out is settled.
+    pub async fn close(mut self) {
+        self.stop().await;
+        let State::Stopped(Some(line)) = &self.state else { return };
+        line.flush();
+        // Closing waits for the broker's answer, so the acknowledgements before it have arrived.
+        if let Err(error) = line.channel.close(200, "done".into()).await {
+            debug!(%error, "consuming channel was closed already");
+        }
+    }
+}
+
+impl Stream for Deliveries {
+    type Item = Delivery;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.state {
+                State::Stopped(_) => return Poll::Ready(None),
+                State::Opening { opening, before } => {
+                    if let Some(open) = before
+                        && let Poll::Ready(Some(Ok(delivery))) = open.consumer.poll_next_unpin(cx)
+                    {
+                        return Poll::Ready(Some(accept(&this.queue, &open.line, delivery)));
+                    }
+                    match ready!(opening.poll_unpin(cx)) {
+                        Some(open) => this.consuming(open),
+                        None if this.link.is_up() => this.restart(),
+                        None => return Poll::Ready(None),
+                    }
+                }
+                State::Consuming(open) => match ready!(open.consumer.poll_next_unpin(cx)) {
+                    Some(Ok(delivery)) => {
+                        return Poll::Ready(Some(accept(&this.queue, &open.line, delivery)));
+                    }
+                    Some(Err(error)) => {
+                        warn!(queue = %this.queue, %error, "consumer lost, consuming again");
+                        this.restart();
+                    }
+                    None => {
+                        warn!(queue = %this.queue, "the broker cancelled the consumer, consuming again");
+                        this.restart();
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Settle {
+    /// Whether the broker has taken the delivery back, so that settling it means nothing and the
+    /// message is handed out again.
+    pub fn is_void(&self) -> bool {
+        self.line.is_gone()
+    }
+
+    /// Acknowledges: the broker forgets the message. Returns at once; the acknowledgement is sent
+    /// with others of its run.
+    pub fn ack(self) {
+        self.line.finish(self.tag);
+    }
+
+    /// Gives the message back to its queue, at once. It does not count as a failed delivery on
+    /// RabbitMQ 4.3.
+    pub fn give_back(self) {
+        self.line.nack(self.tag);
+    }
+
+    /// Refuses the message: the queue's dead-letter exchange gets it.
+    pub fn reject(self) {
+        self.line.reject(self.tag);
+    }
+}
+
+impl std::fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deliveries")
+            .field("queue", &self.queue)
+            .field("prefetch", &self.prefetch)
+            .finish_non_exhaustive()
+    }
+}
+
+fn accept(queue: &Arc<str>, line: &Arc<Line>, delivery: lapin::message::Delivery) -> Delivery {
+    line.open(delivery.delivery_tag);
+    Delivery {
+        queue: Arc::clone(queue),
+        exchange: delivery.exchange.to_string(),
+        routing_key: delivery.routing_key.to_string(),
+        redelivered: delivery.redelivered,
+        properties: delivery.properties,
+        body: delivery.data,
+        settle: Settle { line: Arc::clone(line), tag: delivery.delivery_tag },
+    }
+}
+
+/// Opens a channel and consumes on it; tries until it works. `None` when no connection will come.
+async fn open(link: Link, consume: Arc<Consume>, prefetch: u16) -> Option<Open> {
+    let mut told = None;
+    let backoff = crate::backoff::Backoff {
+        first: Duration::from_millis(100),
+        factor: 2.0,
+        max: Duration::from_secs(5),
+        jitter: 0.2,
+    };
+    for failures in 0.. {
+        let up = link.up().await?;
+        match try_open(&up.connection, &consume, prefetch).await {
+            Ok(open) => {
+                if told.is_some() {
+                    info!(queue = %consume.queue, "consuming again");
+                }
+                return Some(open);
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if told.as_ref() != Some(&text) {
+                    warn!(queue = %consume.queue, %error, "cannot consume, trying until it works");
+                    told = Some(text);
+                }
+            }
+        }
+        tokio::time::sleep(backoff.random_wait(failures)).await;
+    }
+    None
+}
+
+async fn try_open(
+    connection: &lapin::Connection,
+    consume: &Consume,
+    prefetch: u16,
+) -> Result<Open, lapin::Error> {
+    let channel = connection.create_channel().await?;
+    let every = consume.acks.every.clamp(1, usize::from(prefetch / 2).max(1));
+    let acks = AckPolicy { every, ..consume.acks };
+    let ledger = Mutex::default();
+    let (finished, void) = (Notify::new(), AtomicBool::new(false));
+    let line = Arc::new(Line { channel, ledger, acks, finished, void });
+    let consumer = start(&line, consume, prefetch).await?;
+    Ok(Open { line, consumer })
+}
+
+async fn start(line: &Line, consume: &Consume, prefetch: u16) -> Result<Consumer, lapin::Error> {
+    line.channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+    let tag = format!("{}-{}", consume.tag, uuid::Uuid::new_v4().simple());
+    line.channel
+        .basic_consume(
+            consume.queue.as_str().into(),
+            tag.as_str().into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await
+}
+
+/// Puts another consumer in the place of `old` on the same channel.
+async fn replace(
+    line: Arc<Line>,
+    old: lapin::types::ShortString,
+    consume: Arc<Consume>,
+    prefetch: u16,
+) -> Option<Open> {
+    let cancelled = line.channel.basic_cancel(old, BasicCancelOptions::default()).await;
+    let started = match cancelled {
+        Ok(()) => start(&line, &consume, prefetch).await,
+        Err(error) => Err(error),
+    };
+    match started {
+        Ok(consumer) => Some(Open { line, consumer }),
+        Err(error) => {
+            debug!(%error, "consumer not replaced, opening another channel");
+            None
+        }
+    }
+}
+
+impl Line {
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, tag: u64) {
+        self.ledger().open(tag);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.void.load(Ordering::Acquire) || !self.channel.status().connected()
+    }
+
+    async fn flush_in_time(self: Arc<Self>) {
+        loop {
+            self.finished.notified().await;
+            tokio::time::sleep(self.acks.within).await;
+            self.flush();
+        }
+    }
+
+    fn finish(&self, tag: u64) {
+        let waiting = self.ledger().finish(tag);
+        if waiting >= self.acks.every {
+            self.flush();
+        } else if waiting == 1 {
+            self.finished.notify_one();
+        }
+    }
+
+    /// Sends every acknowledgement that is due. The frames are queued in order; nothing waits for
+    /// them, because an acknowledgement that is lost only means another delivery.
+    fn flush(&self) {
+        let mut ledger = self.ledger();
+        if self.is_gone() {
+            return;
+        }
+        for ack in ledger.flush() {
+            let (tag, multiple) = match ack {
+                Ack::UpTo(tag) => (tag, true),
+                Ack::One(tag) => (tag, false),
+            };
+            let sent = self.channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never();
+            if let Some(Err(error)) = sent {
+                debug!(%error, "acknowledgement not sent, the broker delivers again");
+                return;
+            }
+        }
+    }
+
+    fn nack(&self, tag: u64) {
+        self.ledger().settle(tag);
+        let options = BasicNackOptions { requeue: true, ..Default::default() };
+        if let Some(Err(error)) = self.channel.basic_nack(tag, options).now_or_never() {
+            debug!(%error, "delivery not given back, its channel is gone");
+        }
+    }
+
+    fn reject(&self, tag: u64) {
+        self.ledger().settle(tag);
+        let options = BasicRejectOptions { requeue: false };
+        if let Some(Err(error)) = self.channel.basic_reject(tag, options).now_or_never() {
+            debug!(%error, "delivery not rejected, its channel is gone");
+        }
+    }
+}

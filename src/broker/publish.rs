@@ -1,0 +1,374 @@
+//! Publishing: persistent, mandatory and confirmed, many messages in flight.
+//!
+//! One [`Pump`] owns the publishing channel and every confirm that is awaited on it. It has to be
+//! one place: lapin hands a returned message to whichever confirm happens to complete next, so an
+//! unroutable message may look confirmed while a routed one looks returned. The pump collects all
+//! confirms that are ready, notes which messages came back, and only then answers; a message is
+//! matched by its address and id, not by whose confirm carried it.
+//!
+//! When the channel or the connection breaks, the outcome of what was in flight is unknown. The
+//! waiting publisher sends the same message again, with the same id, until its deadline.
+
+use super::connection::Link;
+use super::message::RawMessage;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use lapin::message::BasicReturnMessage;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{Channel, Confirmation};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+/// Why a message was not published.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// No queue is bound for the address; the broker gave the message back.
+    #[error(
+        "no queue takes exchange \"{exchange}\", routing key \"{routing_key}\"; \
+         start a worker that consumes it or run `celeriac topology apply`"
+    )]
+    Unroutable {
+        /// The exchange; empty for the default exchange.
+        exchange: String,
+        /// The routing key.
+        routing_key: String,
+    },
+
+    /// The exchange does not exist.
+    #[error("there is no exchange \"{exchange}\"; run `celeriac topology apply`")]
+    NoExchange {
+        /// The exchange.
+        exchange: String,
+    },
+
+    /// The broker took the message and then refused it, as a full queue does.
+    #[error(
+        "the broker refused the message for routing key \"{routing_key}\" (is the queue full?)"
+    )]
+    Nacked {
+        /// The routing key.
+        routing_key: String,
+    },
+
+    /// No confirm came in time. The broker may or may not have the message; sending it again with
+    /// the same id is safe.
+    #[error("the broker did not confirm within {0:?}; it may have the message or not")]
+    Unconfirmed(Duration),
+
+    /// The broker takes no publications, because it runs out of memory or disk.
+    #[error("the broker blocks publishing ({reason}), waited {waited:?}")]
+    Blocked {
+        /// What the broker said.
+        reason: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+
+    /// There was no connection to the broker before the deadline. The message was not sent.
+    #[error("not connected to the broker, waited {waited:?}: {reason}")]
+    Disconnected {
+        /// Why there is no connection.
+        reason: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+
+    /// The broker does not accept this message at all.
+    #[error("the broker does not accept the message: {0}")]
+    Refused(String),
+}
+
+impl PublishError {
+    /// Whether publishing the same message again can succeed. It can also duplicate it.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Nacked { .. }
+                | Self::Unconfirmed(_)
+                | Self::Blocked { .. }
+                | Self::Disconnected { .. }
+        )
+    }
+}
+
+/// The handle that publishes. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub(crate) struct Confirms {
+    jobs: mpsc::Sender<Job>,
+    link: Link,
+}
+
+/// Runs the publishing channel; see the module.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    jobs: mpsc::Receiver<Job>,
+    link: Link,
+    in_flight: usize,
+}
+
+/// One publication on its way.
+#[derive(Debug)]
+struct Job {
+    message: Arc<RawMessage>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What became of one publication.
+#[derive(Debug)]
+enum Answer {
+    Final(Result<(), PublishError>),
+    /// The channel broke; the outcome is unknown.
+    Interrupted {
+        error: Arc<str>,
+        sent: bool,
+    },
+}
+
+/// A publication whose confirm has come, or whose channel is gone.
+struct Settled {
+    job: Job,
+    outcome: Result<Confirmation, lapin::Error>,
+}
+
+type InFlight = FuturesUnordered<BoxFuture<'static, Settled>>;
+
+/// A channel that breaks this often while the same message is in flight is broken by it.
+const BREAKS: u32 = 3;
+
+impl Confirms {
+    /// A publishing handle and its pump, with at most `in_flight` unconfirmed messages.
+    pub(crate) fn new(link: Link, in_flight: usize) -> (Self, Pump) {
+        let in_flight = in_flight.max(1);
+        let (jobs, receiver) = mpsc::channel(in_flight);
+        (Self { jobs, link: link.clone() }, Pump { jobs: receiver, link, in_flight })
+    }
+
+    /// Publishes and waits for the confirm, over reconnections, until `deadline`.
+    ///
+    /// Dropping the future gives up waiting; the message may be published all the same.
+    pub(crate) async fn publish(
+        &self,
+        message: Arc<RawMessage>,
+        deadline: Duration,
+    ) -> Result<(), PublishError> {
+        let started = Instant::now();
+        let ends = started + deadline;
+        let mut sent = false;
+        let mut breaks = 0;
+        loop {
+            let (answer, answered) = oneshot::channel();
+            let job = Job { message: Arc::clone(&message), answer };
+            let attempt = async {
+                self.jobs.send(job).await.ok()?;
+                answered.await.ok()
+            };
+            match tokio::time::timeout_at(ends, attempt).await {
+                Ok(Some(Answer::Final(result))) => return result,
+                Ok(Some(Answer::Interrupted { error, sent: was_sent })) => {
+                    sent |= was_sent;
+                    breaks += u32::from(was_sent && self.link.is_up());
+                    debug!(%error, "publication interrupted, sending it again");
+                    if breaks >= BREAKS {
+                        return Err(PublishError::Refused(error.to_string()));
+                    }
+                }
+                Ok(None) => return Err(self.missed(started.elapsed(), sent)),
+                Err(_) => return Err(self.missed(deadline, sent)),
+            }
+        }
+    }
+
+    /// Why nothing was confirmed for `waited`.
+    fn missed(&self, waited: Duration, sent: bool) -> PublishError {
+        if let Some(reason) = self.link.blocked() {
+            return PublishError::Blocked { reason: reason.to_string(), waited };
+        }
+        if sent || self.link.is_up() {
+            return PublishError::Unconfirmed(waited);
+        }
+        let reason = self.link.last_error().map_or("closed".to_owned(), |why| why.to_string());
+        PublishError::Disconnected { reason, waited }
+    }
+}
+
+impl Pump {
+    /// Publishes what is asked for until every handle is gone.
+    pub(crate) async fn run(mut self) {
+        while let Some(up) = self.link.up().await {
+            match open(&up.connection).await {
+                Ok(channel) => {
+                    if self.serve(channel).await.is_none() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    debug!(%error, "no publishing channel yet");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Serves one channel until it breaks. `None` when every handle is gone.
+    async fn serve(&mut self, channel: Channel) -> Option<()> {
+        let mut in_flight = InFlight::new();
+        let mut returned = Returned::default();
+        loop {
+            tokio::select! {
+                biased;
+                Some(first) = in_flight.next(), if !in_flight.is_empty() => {
+                    settle(first, &mut in_flight, &mut returned);
+                    if !channel.status().connected() {
+                        drain(in_flight, returned).await;
+                        return Some(());
+                    }
+                }
+                job = self.jobs.recv(), if in_flight.len() < self.in_flight => match job {
+                    Some(job) if job.answer.is_closed() => {}
+                    Some(job) => in_flight.push(Box::pin(send(channel.clone(), job))),
+                    None => {
+                        drain(in_flight, returned).await;
+                        return None;
+                    }
+                },
+            }
+        }
+    }
+}
+
+async fn open(connection: &lapin::Connection) -> Result<Channel, lapin::Error> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+async fn send(channel: Channel, job: Job) -> Settled {
+    let message = &job.message;
+    let sent = channel.basic_publish(
+        message.exchange.as_str().into(),
+        message.routing_key.as_str().into(),
+        BasicPublishOptions { mandatory: true, ..Default::default() },
+        &message.body,
+        message.properties.clone(),
+    );
+    let outcome = match sent.await {
+        Ok(confirm) => confirm.await,
+        Err(error) => Err(error),
+    };
+    Settled { job, outcome }
+}
+
+/// Answers `first` and everything else that is ready, after all returns among them are known.
+fn settle(first: Settled, in_flight: &mut InFlight, returned: &mut Returned) {
+    let mut batch = vec![first];
+    while let Some(Some(settled)) = futures::FutureExt::now_or_never(in_flight.next()) {
+        batch.push(settled);
+    }
+    answer(batch, returned);
+}
+
+/// Waits for all that is in flight and answers it.
+async fn drain(in_flight: InFlight, mut returned: Returned) {
+    let batch: Vec<Settled> = in_flight.collect().await;
+    answer(batch, &mut returned);
+}
+
+fn answer(mut batch: Vec<Settled>, returned: &mut Returned) {
+    for settled in &mut batch {
+        if let Ok(Confirmation::Ack(message) | Confirmation::Nack(message)) = &mut settled.outcome {
+            returned.extend(message.take());
+        }
+    }
+    for Settled { job, outcome } in batch {
+        let answer = judge(&job.message, outcome, returned);
+        // Whoever asked may have stopped waiting.
+        let _ = job.answer.send(answer);
+    }
+}
+
+fn judge(
+    message: &RawMessage,
+    outcome: Result<Confirmation, lapin::Error>,
+    returned: &mut Returned,
+) -> Answer {
+    let (exchange, routing_key) = (message.exchange.clone(), message.routing_key.clone());
+    match outcome {
+        Ok(Confirmation::Ack(_)) if returned.take(message) => {
+            Answer::Final(Err(PublishError::Unroutable { exchange, routing_key }))
+        }
+        Ok(Confirmation::Ack(_)) => Answer::Final(Ok(())),
+        Ok(Confirmation::Nack(_)) => Answer::Final(Err(PublishError::Nacked { routing_key })),
+        Ok(Confirmation::NotRequested) => {
+            let error = "the publishing channel is not in confirm mode".into();
+            Answer::Interrupted { error, sent: true }
+        }
+        Err(error) if names_exchange(&error, &exchange) => {
+            Answer::Final(Err(PublishError::NoExchange { exchange }))
+        }
+        Err(error) => {
+            let sent = !matches!(
+                error.kind(),
+                lapin::ErrorKind::InvalidChannelState(..)
+                    | lapin::ErrorKind::InvalidConnectionState(..)
+            );
+            Answer::Interrupted { error: error.to_string().into(), sent }
+        }
+    }
+}
+
+/// Whether the broker closed the channel because `exchange` does not exist.
+fn names_exchange(error: &lapin::Error, exchange: &str) -> bool {
+    let text = error.to_string();
+    text.contains("NOT_FOUND") && text.contains(&format!("no exchange '{exchange}'"))
+}
+
+/// Messages that came back and whose confirm has not been answered yet.
+#[derive(Debug, Default)]
+struct Returned(HashMap<Key, u32>);
+
+/// What tells one message from another: address, correlation id, message id.
+type Key = (String, String, Option<String>, Option<String>);
+
+impl Returned {
+    fn extend(&mut self, message: Option<BasicReturnMessage>) {
+        let Some(message) = message else { return };
+        let delivery = &message.delivery;
+        let properties = &delivery.properties;
+        warn!(
+            exchange = %delivery.exchange, routing_key = %delivery.routing_key,
+            reply = %message.reply_text, "a message came back from the broker"
+        );
+        let key = key(delivery.exchange.as_str(), delivery.routing_key.as_str(), properties);
+        *self.0.entry(key).or_default() += 1;
+    }
+
+    /// Whether `message` came back. Forgets it.
+    fn take(&mut self, message: &RawMessage) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let key = key(&message.exchange, &message.routing_key, &message.properties);
+        match self.0.get_mut(&key) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => drop(self.0.remove(&key)),
+            None => return false,
+        }
+        true
+    }
+}
+
+fn key(exchange: &str, routing_key: &str, properties: &lapin::BasicProperties) -> Key {
+    let text = |value: &Option<lapin::types::ShortString>| value.as_ref().map(ToString::to_string);
+    (
+        exchange.to_owned(),
+        routing_key.to_owned(),
+        text(properties.correlation_id()),
+        text(properties.message_id()),
+    )
+}
