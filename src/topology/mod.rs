@@ -4,12 +4,17 @@
 //! the work queues, the [`delay`] ladder and the dead-letter archive. [`crate::broker`] makes the
 //! broker agree, or says where it does not.
 
+mod definitions;
 pub mod delay;
+mod difference;
+mod ladder;
 pub mod names;
 mod route;
 mod settings;
+mod work;
 
 pub use delay::{Delay, DelayTooLong};
+pub use difference::{Difference, Finding, Object};
 pub use route::{BadPattern, Destination, Route, Router, Target};
 pub use settings::{
     BaseSettings, DeadSettings, DelaySettings, ExchangeSettings, QueueKind, QueueSettings,
@@ -119,6 +124,11 @@ impl Topology {
 }
 
 impl Exchange {
+    /// It, by name.
+    pub fn object(&self) -> Object {
+        Object::Exchange(self.name.clone())
+    }
+
     /// A durable exchange without arguments.
     pub fn new(name: impl Into<String>, kind: ExchangeKind) -> Self {
         Self {
@@ -149,6 +159,13 @@ impl ExchangeKind {
             Self::Headers => "headers",
         }
     }
+
+    /// The kind that AMQP means by `word`.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Direct, Self::Fanout, Self::Topic, Self::Headers]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
 }
 
 impl fmt::Display for ExchangeKind {
@@ -158,6 +175,16 @@ impl fmt::Display for ExchangeKind {
 }
 
 impl Queue {
+    /// It, by name.
+    pub fn object(&self) -> Object {
+        Object::Queue(self.name.clone())
+    }
+
+    /// A durable queue that many may use, without arguments.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self::new(name, [("", HeaderValue::Null); 0])
+    }
+
     /// A durable queue that many may use.
     pub fn new<K: Into<String>>(
         name: impl Into<String>,
@@ -175,6 +202,15 @@ impl Queue {
 }
 
 impl Binding {
+    /// It, by name.
+    pub fn object(&self) -> Object {
+        Object::Binding {
+            source: self.source.clone(),
+            destination: self.destination.name().to_owned(),
+            routing_key: self.routing_key.clone(),
+        }
+    }
+
     /// From `source` to a queue.
     pub fn to_queue(
         source: impl Into<String>,

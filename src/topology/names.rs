@@ -47,3 +47,14 @@ pub fn delay_to_queue(queue: &str) -> String {
 pub fn delay_to_exchange(exchange: &str) -> String {
     format!("out>{exchange}")
 }
+
+/// The exchange at the end of Celery's own delays.
+pub const CELERY_DELAY_EXIT: &str = "celery_delayed_delivery";
+
+/// The number of levels in Celery's own ladder.
+pub const CELERY_LEVELS: u32 = 28;
+
+/// A queue and exchange of Celery's own ladder; a message waits there for 2^`level` seconds.
+pub fn celery_delay_level(level: u32) -> String {
+    format!("celery_delayed_{level}")
+}

@@ -1,6 +1,6 @@
 //! Where a task goes.
 
-use super::names;
+use super::{RouteSettings, Settings, names};
 use globset::{Glob, GlobMatcher};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -91,6 +91,17 @@ impl Target {
     }
 }
 
+impl From<&RouteSettings> for Target {
+    fn from(rule: &RouteSettings) -> Self {
+        Self {
+            queue: rule.queue.clone(),
+            exchange: rule.exchange.clone(),
+            routing_key: rule.routing_key.clone(),
+            priority: rule.priority,
+        }
+    }
+}
+
 /// Finds the destination of every task.
 ///
 /// The call decides; else the first pattern that matches the task's name; else the queue in the
@@ -122,6 +133,20 @@ impl Router {
             ours: BTreeSet::from([names::DEFAULT_QUEUE.to_owned()]),
             rules: Vec::new(),
         }
+    }
+
+    /// The router that the settings describe.
+    ///
+    /// # Errors
+    /// A pattern in `[routes]` cannot be read.
+    pub fn from_settings(settings: &Settings) -> Result<Self, BadPattern> {
+        let mut router = Self::new(&settings.exchange);
+        router.ours.extend(settings.queues.names().map(str::to_owned));
+        router.ours.retain(|name| settings.queues.get(name).declare);
+        for (pattern, rule) in &settings.routes.0 {
+            router = router.with_rule(pattern, rule.into())?;
+        }
+        Ok(router)
     }
 
     /// Adds a queue that is bound to the exchange by its own name.
@@ -181,6 +206,7 @@ impl Router {
 
 #[cfg(test)]
 mod tests {
+    use super::super::QueueTable;
     use super::*;
 
     fn to(exchange: &str, key: &str) -> Target {
@@ -228,6 +254,18 @@ mod tests {
         assert_eq!(router.route("mail.x", None, &call).priority, Some(9));
         assert_eq!(router.route("mail.x", None, &Target::queue("video")).priority, Some(5));
         assert_eq!(router.route("plain", None, &Target::default()).priority, Some(2));
+    }
+
+    #[test]
+    fn a_queue_that_is_not_ours_to_declare_is_reached_by_its_name_alone() {
+        let mut settings = Settings::default();
+        let foreign = QueueTable { declare: Some(false), ..QueueTable::default() };
+        settings.queues.insert("theirs", foreign);
+        settings.queues.insert("ours", QueueTable::default());
+        let router = Router::from_settings(&settings).unwrap();
+        assert_eq!(router.queue("theirs"), Destination::foreign_queue("theirs"));
+        assert_eq!(router.queue("ours"), Destination::queue("celeriac", "ours"));
+        assert_eq!(router.queue("default"), Destination::queue("celeriac", "default"));
     }
 
     #[test]
