@@ -1,0 +1,5 @@
+//! The rig does what it says: a fault that does not happen would prove nothing about surviving it.
+
+mod node;
+mod process;
+mod proxy;

@@ -1,0 +1,9 @@
+//! Everything that needs a broker, in one binary, so that one broker serves all of it.
+//!
+//! Needs RabbitMQ installed (`rabbitmq/install.sh`), or `AMQP_URL` in the environment.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod rig;
+
+mod harness;

@@ -1,0 +1,58 @@
+//! A real Celery, in a Python environment that `.ci/run` (or `make celery`) makes.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::process::Process;
+
+/// Python with Celery installed.
+#[derive(Debug, Clone)]
+pub struct Celery {
+    python: PathBuf,
+}
+
+impl Celery {
+    /// Where it is: `$CELERIAC_VENV`, else `.work/venv`.
+    ///
+    /// `None` when there is none, after saying so: the caller's test is then skipped.
+    ///
+    /// # Panics
+    ///
+    /// When there is none and `CI` is set, because then nothing may be skipped.
+    pub fn find() -> Option<Self> {
+        let folder = std::env::var_os("CELERIAC_VENV").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join(".work/venv"),
+            PathBuf::from,
+        );
+        let python = folder.join("bin/python");
+        if python.exists() {
+            return Some(Self { python });
+        }
+        let missing = format!("no Celery in {}; `make celery` installs it", folder.display());
+        assert!(std::env::var_os("CI").is_none(), "{missing}");
+        eprintln!("SKIPPED: {missing}");
+        None
+    }
+
+    /// Runs a Python program in `folder`, with `AMQP_URL` in its environment.
+    pub fn run(&self, program: &str, url: &str, folder: &Path) -> Process {
+        let mut command = self.python(url, folder);
+        command.args(["-u", "-c", program]);
+        Process::spawn(command)
+    }
+
+    /// Runs `celery -A app ARGUMENTS...`, with `app` as the source of its module `app`.
+    pub fn celery(&self, app: &str, arguments: &[&str], url: &str, folder: &Path) -> Process {
+        std::fs::write(folder.join("app.py"), app).expect("the folder is ours");
+        let mut command = self.python(url, folder);
+        command.args(["-u", "-m", "celery", "-A", "app"]).args(arguments);
+        Process::spawn(command)
+    }
+
+    fn python(&self, url: &str, folder: &Path) -> Command {
+        let mut command = Command::new(&self.python);
+        command.current_dir(folder).env("AMQP_URL", url);
+        command
+    }
+}
