@@ -7,6 +7,7 @@
 
 use super::acks::{Ack, Ledger};
 use super::connection::Link;
+use crate::protocol::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use lapin::options::{
@@ -100,7 +101,7 @@ pub struct Delivery {
     pub redelivered: bool,
     pub(crate) properties: BasicProperties,
     /// The body, as it came over the wire.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// What settles it.
     pub settle: Settle,
 }
@@ -297,7 +298,7 @@ fn accept(queue: &Arc<str>, line: &Arc<Line>, delivery: lapin::message::Delivery
         routing_key: delivery.routing_key.to_string(),
         redelivered: delivery.redelivered,
         properties: delivery.properties,
-        body: delivery.data,
+        body: delivery.data.into(),
         settle: Settle { line: Arc::clone(line), tag: delivery.delivery_tag },
     }
 }

@@ -10,6 +10,7 @@ mod consume;
 mod message;
 mod publish;
 mod settings;
+mod wire;
 
 pub use connection::ConnectError;
 pub use consume::{AckPolicy, Consume, Deliveries, Delivery, Settle};

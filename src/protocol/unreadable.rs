@@ -64,7 +64,7 @@ pub enum Unreadable {
     #[error("header `{name}`: expected {expected}, found {found}")]
     Header {
         /// Name of the header.
-        name: &'static str,
+        name: String,
         /// What it must be.
         expected: &'static str,
         /// What it is.
