@@ -7,6 +7,9 @@
 mod acks;
 mod connection;
 mod consume;
+mod declare;
+mod fields;
+mod inspect;
 mod message;
 mod publish;
 mod settings;
@@ -14,6 +17,8 @@ mod wire;
 
 pub use connection::ConnectError;
 pub use consume::{AckPolicy, Consume, Deliveries, Delivery, Settle};
+pub use declare::DeclareError;
+pub use inspect::Depth;
 pub use message::RawMessage;
 pub use publish::PublishError;
 pub use settings::{Reconnect, Settings, Tls};

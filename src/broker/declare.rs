@@ -1,0 +1,294 @@
+//! Makes the broker agree with a [`Topology`], or says why it does not.
+//!
+//! Everything is declared in one go, without waiting for each answer. A refusal closes the channel
+//! and does not say what it was about, so on a refusal everything is declared once more, one by
+//! one: declaring what exists changes nothing.
+
+use super::Broker;
+use super::fields::table;
+use crate::topology::{Binding, Difference, Endpoint, Exchange, Object, Queue, Topology, names};
+use futures::{StreamExt, TryStreamExt};
+use lapin::options::{
+    ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::ShortString;
+use lapin::{Channel, Connection, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why something could not be declared.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeclareError {
+    /// It exists with other arguments.
+    #[error(
+        "{0}; change the configuration to match, set `declare = false` to use it as it is, or \
+         delete it in the broker and run `celeriac topology apply`"
+    )]
+    Differs(Box<Difference>),
+
+    /// It is not ours to declare, and does not exist.
+    #[error(
+        "{0} does not exist and is not ours to declare; create it, or run \
+         `celeriac topology apply` as a user who may"
+    )]
+    Missing(Object),
+
+    /// The user may not do this.
+    #[error(
+        "{object}: the broker's user lacks a permission: {reply}; run `celeriac topology apply` \
+         as a user who may, and set `declare = false` in [topology] here"
+    )]
+    Forbidden {
+        /// What was to be declared or looked at.
+        object: Object,
+        /// What the broker said, which names the permission.
+        reply: String,
+    },
+
+    /// Another connection has it for itself.
+    #[error("{0} belongs to another connection alone (it is exclusive)")]
+    Locked(Object),
+
+    /// The broker does not accept such a thing at all.
+    #[error("{object}: the broker refuses it: {reply}")]
+    Refused {
+        /// What was to be declared.
+        object: Object,
+        /// What the broker said.
+        reply: String,
+    },
+
+    /// The connection broke. Declaring again is safe.
+    #[error("the connection broke while declaring: {0}")]
+    Interrupted(String),
+}
+
+/// One thing to be declared.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Item<'a> {
+    Exchange(&'a Exchange),
+    Queue(&'a Queue),
+    Binding(&'a Binding),
+}
+
+/// So many declarations may be under way at once.
+const IN_FLIGHT: usize = 64;
+
+/// How long a connection is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Broker {
+    /// Declares everything in `topology`. Declaring what exists already changes nothing.
+    ///
+    /// # Errors
+    /// The first thing that could not be declared; what came before it stays declared.
+    pub async fn declare(&self, topology: &Topology) -> Result<(), DeclareError> {
+        let connection = self.connection().await?;
+        declare(&connection, topology).await
+    }
+
+    /// Declares the delay ladder unless it is complete already.
+    ///
+    /// # Errors
+    /// As [`Broker::declare`].
+    pub async fn declare_ladder(&self, ladder: &Topology) -> Result<(), DeclareError> {
+        let connection = self.connection().await?;
+        let channel = open(&connection).await?;
+        if check_exchange(&channel, names::DELAY_READY).await.is_ok() {
+            close(&channel).await;
+            return Ok(());
+        }
+        declare(&connection, ladder).await
+    }
+
+    /// Checks that every exchange and queue in `topology` exists, whatever its arguments, and
+    /// creates nothing. Bindings cannot be checked over AMQP.
+    ///
+    /// # Errors
+    /// The first thing that is missing.
+    pub async fn verify(&self, topology: &Topology) -> Result<(), DeclareError> {
+        let connection = self.connection().await?;
+        let mut channel = open(&connection).await?;
+        for exchange in &topology.exchanges {
+            let found = check_exchange(&channel, &exchange.name).await;
+            found.map_err(|error| refusal(&error, exchange.object()))?;
+        }
+        for queue in &topology.queues {
+            let passive = Queue { declare: false, ..queue.clone() };
+            try_item(&connection, &mut channel, Item::Queue(&passive)).await?;
+        }
+        close(&channel).await;
+        Ok(())
+    }
+
+    /// The connection to ask and declare on: the consuming one, which alarms do not stop.
+    pub(super) async fn connection(&self) -> Result<Arc<Connection>, DeclareError> {
+        match tokio::time::timeout(PATIENCE, self.inner.consume.up()).await {
+            Ok(Some(up)) => Ok(up.connection),
+            Ok(None) => Err(DeclareError::Interrupted("the connection is closed".to_owned())),
+            Err(_) => {
+                let reason = self.last_error().unwrap_or_else(|| "not connected".to_owned());
+                Err(DeclareError::Interrupted(reason))
+            }
+        }
+    }
+}
+
+async fn declare(connection: &Connection, topology: &Topology) -> Result<(), DeclareError> {
+    items(topology).try_for_each(Item::check_names)?;
+    if at_once(connection, topology).await.is_ok() {
+        return Ok(());
+    }
+    let mut channel = open(connection).await?;
+    for item in items(topology) {
+        try_item(connection, &mut channel, item).await?;
+    }
+    close(&channel).await;
+    Ok(())
+}
+
+/// Declares `item`, and opens `channel` again if the broker closed it.
+pub(super) async fn try_item(
+    connection: &Connection,
+    channel: &mut Channel,
+    item: Item<'_>,
+) -> Result<(), DeclareError> {
+    item.check_names()?;
+    let Err(error) = perform(channel, item).await else { return Ok(()) };
+    if !channel.status().connected() {
+        *channel = open(connection).await?;
+    }
+    Err(refusal(&error, item.object()))
+}
+
+/// Whether an exchange of this name exists. The channel is closed when it does not.
+pub(super) async fn check_exchange(channel: &Channel, name: &str) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions { passive: true, ..Default::default() };
+    let kind = lapin::ExchangeKind::Direct;
+    channel.exchange_declare(short(name), kind, options, Default::default()).await
+}
+
+/// A channel of its own, because a refusal closes it.
+pub(super) async fn open(connection: &Connection) -> Result<Channel, DeclareError> {
+    let opened = connection.create_channel().await;
+    opened.map_err(|error| DeclareError::Interrupted(error.to_string()))
+}
+
+/// Closes a channel that is not needed any more; that it may be closed already is no matter.
+pub(super) async fn close(channel: &Channel) {
+    let _ = channel.close(200, "done".into()).await;
+}
+
+/// What the broker's refusal means for `object`.
+pub(super) fn refusal(error: &lapin::Error, object: Object) -> DeclareError {
+    let ErrorKind::ProtocolError(refused) = error.kind() else {
+        return DeclareError::Interrupted(error.to_string());
+    };
+    let reply = refused.get_message().to_string();
+    match refused.get_id() {
+        403 => DeclareError::Forbidden { object, reply },
+        404 => DeclareError::Missing(object),
+        405 => DeclareError::Locked(object),
+        _ => match Difference::parse(&reply) {
+            Some(difference) => DeclareError::Differs(Box::new(difference)),
+            None => DeclareError::Refused { object, reply },
+        },
+    }
+}
+
+impl Item<'_> {
+    fn object(self) -> Object {
+        match self {
+            Self::Exchange(exchange) => exchange.object(),
+            Self::Queue(queue) => queue.object(),
+            Self::Binding(binding) => binding.object(),
+        }
+    }
+
+    /// AMQP has one byte for the length of a name.
+    fn check_names(self) -> Result<(), DeclareError> {
+        let longest = match self {
+            Self::Exchange(exchange) => exchange.name.len(),
+            Self::Queue(queue) => queue.name.len(),
+            Self::Binding(binding) => binding.routing_key.len(),
+        };
+        if longest > usize::from(u8::MAX) {
+            let reply = "names and routing keys have at most 255 bytes".to_owned();
+            return Err(DeclareError::Refused { object: self.object(), reply });
+        }
+        Ok(())
+    }
+}
+
+/// In the order of declaration. The mark of a complete ladder comes after everything else.
+fn items(topology: &Topology) -> impl Iterator<Item = Item<'_>> {
+    let is_mark = |exchange: &&Exchange| exchange.name == names::DELAY_READY;
+    let exchanges = topology.exchanges.iter().filter(move |it| !is_mark(it)).map(Item::Exchange);
+    let queues = topology.queues.iter().map(Item::Queue);
+    let bindings = topology.bindings.iter().map(Item::Binding);
+    let mark = topology.exchanges.iter().filter(is_mark).map(Item::Exchange);
+    exchanges.chain(queues).chain(bindings).chain(mark)
+}
+
+async fn at_once(connection: &Connection, topology: &Topology) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    let declared = futures::stream::iter(items(topology))
+        .map(|item| perform(&channel, item))
+        .buffered(IN_FLIGHT)
+        .try_collect::<()>()
+        .await;
+    close(&channel).await;
+    declared
+}
+
+async fn perform(channel: &Channel, item: Item<'_>) -> lapin::Result<()> {
+    match item {
+        Item::Exchange(exchange) => declare_exchange(channel, exchange).await,
+        Item::Queue(queue) => declare_queue(channel, queue).await.map(|_| ()),
+        Item::Binding(binding) => bind(channel, binding).await,
+    }
+}
+
+async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> lapin::Result<()> {
+    let kind = lapin::ExchangeKind::Custom(exchange.kind.as_str().to_owned());
+    let options = ExchangeDeclareOptions {
+        durable: exchange.durable,
+        auto_delete: exchange.auto_delete,
+        internal: exchange.internal,
+        ..Default::default()
+    };
+    let arguments = table(&exchange.arguments);
+    channel.exchange_declare(short(&exchange.name), kind, options, arguments).await
+}
+
+pub(super) async fn declare_queue(channel: &Channel, queue: &Queue) -> lapin::Result<lapin::Queue> {
+    let options = QueueDeclareOptions {
+        passive: !queue.declare,
+        durable: queue.durable,
+        exclusive: queue.exclusive,
+        auto_delete: queue.auto_delete,
+        ..Default::default()
+    };
+    channel.queue_declare(short(&queue.name), options, table(&queue.arguments)).await
+}
+
+async fn bind(channel: &Channel, binding: &Binding) -> lapin::Result<()> {
+    let source = short(&binding.source);
+    let key = short(&binding.routing_key);
+    let arguments = table(&binding.arguments);
+    match &binding.destination {
+        Endpoint::Queue(queue) => {
+            let options = QueueBindOptions::default();
+            channel.queue_bind(short(queue), source, key, options, arguments).await
+        }
+        Endpoint::Exchange(exchange) => {
+            let options = ExchangeBindOptions::default();
+            channel.exchange_bind(short(exchange), source, key, options, arguments).await
+        }
+    }
+}
+
+fn short(name: &str) -> ShortString {
+    ShortString::from(name)
+}
