@@ -5,5 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod rig;
+mod topology;
 
 mod harness;
