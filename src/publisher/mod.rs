@@ -1,5 +1,302 @@
 //! The one way a task enters the broker.
+//!
+//! A [`Publisher`] turns a task's name, arguments and [`SendOptions`] into an envelope, finds where
+//! it goes, sends it straight there or into the delay ladder, and returns once the broker has
+//! confirmed it. The client, the command line and a worker that retries all publish through here.
+//!
+//! What it publishes to is declared when the broker says that it is missing, not before every
+//! message.
 
+mod error;
+mod options;
 mod settings;
 
+pub use error::SendError;
+pub use options::SendOptions;
 pub use settings::{Compression, Serializer, Settings};
+
+use crate::broker::{Broker, PublishError, RawMessage};
+use crate::clock::{self, Clock};
+use crate::ids::TaskId;
+use crate::protocol::{self, Body, Envelope, Format, Headers, Properties, TimeLimits, header};
+use crate::task::{TaskOptions, Tasks};
+use crate::topology::{self, Delay, Destination, Router, Topology};
+use options::{Expiry, Start};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tracing::debug;
+
+/// Publishes tasks. Cloning is cheap; all clones share one connection.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    broker: Broker,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    topology: topology::Settings,
+    tasks: Tasks,
+    router: Router,
+    clock: Arc<dyn Clock>,
+    /// Ways out of the delay ladder that are known to exist, per life of the connection.
+    exits: Mutex<HashSet<(u64, String)>>,
+}
+
+/// A task that the broker has confirmed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// Its id.
+    pub id: TaskId,
+    /// Where it was sent.
+    pub destination: Destination,
+    /// When it may start, if it waits.
+    pub eta: Option<SystemTime>,
+}
+
+impl Publisher {
+    /// A publisher on `broker`.
+    pub fn new(
+        broker: Broker,
+        settings: Settings,
+        topology: topology::Settings,
+        tasks: Tasks,
+        router: Router,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let exits = Mutex::default();
+        let shared = Shared { settings, topology, tasks, router, clock, exits };
+        Self { broker, shared: Arc::new(shared) }
+    }
+
+    /// The broker it publishes to.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// Where tasks go.
+    pub fn router(&self) -> &Router {
+        &self.shared.router
+    }
+
+    /// Sends one task and waits for the broker's confirm.
+    ///
+    /// `args` is a tuple, list or `()`; `kwargs` a map, struct or `()`.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]. After [`PublishError::Unconfirmed`] the task may have been sent.
+    pub async fn send(
+        &self,
+        task: &str,
+        args: &(impl Serialize + ?Sized),
+        kwargs: &(impl Serialize + ?Sized),
+        options: SendOptions,
+    ) -> Result<Sent, SendError> {
+        let format = options.format.unwrap_or(self.shared.settings.serializer.format());
+        let body = Body::encode(format, args, kwargs, &options.embed)?;
+        self.send_body(task, format, body, options).await
+    }
+
+    /// [`Publisher::send`] for a body that is encoded already: `[args, kwargs, embed]`.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn send_body(
+        &self,
+        task: &str,
+        format: Format,
+        body: Vec<u8>,
+        options: SendOptions,
+    ) -> Result<Sent, SendError> {
+        let deadline = options.deadline.unwrap_or(self.shared.settings.deadline);
+        let defaults = self.shared.tasks.options(task, TaskOptions::default());
+        let router = &self.shared.router;
+        let destination = router.route(task, defaults.queue.as_deref(), &options.target);
+        let now = self.shared.clock.now();
+        let (wait, eta) = options.start.resolve(now);
+        let envelope = self.envelope(task, format, body, options, &destination, eta, now)?;
+        let id = envelope.headers.id.clone();
+        self.publish(envelope, &destination, wait, deadline).await?;
+        Ok(Sent { id, destination, eta })
+    }
+
+    /// Publishes an envelope: at once, or so that it arrives after `wait`.
+    ///
+    /// A worker uses this to retry, to put off and to follow up.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Publish`] and [`SendError::Delay`].
+    pub async fn publish(
+        &self,
+        envelope: Envelope,
+        destination: &Destination,
+        wait: Duration,
+        deadline: Duration,
+    ) -> Result<(), SendError> {
+        let message = match Delay::new(wait)? {
+            None => RawMessage::new(&destination.route, &envelope),
+            Some(delay) => {
+                self.open_exit(destination, deadline).await?;
+                RawMessage::new(&destination.route, &envelope)
+                    .delayed(delay.entry(), delay.bcc(destination))
+            }
+        };
+        self.deliver(Arc::new(message), destination, deadline).await.map_err(SendError::from)
+    }
+
+    /// Publishes a message as it is, declaring what the broker misses.
+    async fn deliver(
+        &self,
+        message: Arc<RawMessage>,
+        destination: &Destination,
+        deadline: Duration,
+    ) -> Result<(), PublishError> {
+        let first = self.broker.publish(Arc::clone(&message), deadline).await;
+        let missing =
+            matches!(first, Err(PublishError::Unroutable { .. } | PublishError::NoExchange { .. }));
+        if !missing || !self.declare(destination).await {
+            return first;
+        }
+        self.broker.publish(message, deadline).await
+    }
+
+    /// Declares what `destination` needs, if the settings say that it is ours to declare.
+    async fn declare(&self, destination: &Destination) -> bool {
+        let settings = &self.shared.topology;
+        if !settings.declare {
+            return false;
+        }
+        let defined = |queue: &&String| settings.queues.is_defined(queue);
+        let queues: Vec<String> = destination.queue.iter().filter(defined).cloned().collect();
+        let topology = Topology::dead(settings)
+            .and(Topology::ladder(settings))
+            .and(Topology::work(settings, &queues));
+        match self.broker.declare(&topology).await {
+            Ok(()) => true,
+            Err(error) => {
+                debug!(%error, "what is missing could not be declared");
+                false
+            }
+        }
+    }
+
+    /// Makes sure that a message leaving the delay ladder finds its way to `destination`.
+    ///
+    /// The broker accepts a delayed message whatever becomes of it later, so this is the moment in
+    /// which a missing queue is noticed.
+    async fn open_exit(
+        &self,
+        destination: &Destination,
+        deadline: Duration,
+    ) -> Result<(), PublishError> {
+        let key = (self.broker.generation(), destination.exit_key());
+        let exits = &self.shared.exits;
+        if exits.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+            return Ok(());
+        }
+        if self.broker.bind_exit(destination, deadline).await.is_err() {
+            self.declare(destination).await;
+            self.broker.bind_exit(destination, deadline).await?;
+        }
+        exits.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn envelope(
+        &self,
+        task: &str,
+        format: Format,
+        body: Vec<u8>,
+        options: SendOptions,
+        destination: &Destination,
+        eta: Option<SystemTime>,
+        now: SystemTime,
+    ) -> Result<Envelope, SendError> {
+        let settings = &self.shared.settings;
+        let id = options.id.unwrap_or_else(TaskId::random);
+        let expires = match options.expires {
+            Some(expiry) => Some(expiry.resolve(now)),
+            None => self.shared.tasks.get(task).expires().map(|wait| now + wait),
+        };
+        let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
+        let (hard, soft) = (seconds(options.time_limit), seconds(options.soft_limit));
+        let mut headers = Headers::new(task, id.clone());
+        headers.eta = eta;
+        headers.expires = expires;
+        headers.time_limits = TimeLimits { hard, soft };
+        headers.ignore_result = options.ignore_result;
+        headers.extra = options.headers;
+        if let Some(policy) = &options.retry {
+            headers.extra.insert(header::RETRY.to_owned(), policy.to_header());
+        }
+        let (body, compression) = compress(settings, body);
+        headers.compression = compression.map(|compression| compression.header().to_owned());
+        if body.len() as u64 > settings.max_message {
+            return Err(SendError::TooLarge { size: body.len(), limit: settings.max_message });
+        }
+        let properties = Properties {
+            content_type: Some(format.content_type().to_owned()),
+            priority: destination.priority,
+            correlation_id: Some(id.into()),
+            reply_to: options.reply_to,
+            persistent: true,
+            ..Properties::default()
+        };
+        Ok(Envelope { properties, headers, body: body.into() })
+    }
+}
+
+impl Start {
+    /// How long to wait from now, and the time to write into the message.
+    ///
+    /// A wait of whole steps of the ladder is kept exactly by the broker alone; the time goes along
+    /// for those who read it.
+    fn resolve(self, now: SystemTime) -> (Duration, Option<SystemTime>) {
+        match self {
+            Self::Now => (Duration::ZERO, None),
+            Self::In(wait) if wait.is_zero() => (wait, None),
+            Self::In(wait) => (wait, now.checked_add(wait)),
+            Self::At(time) => (clock::until(time, now), Some(time)),
+        }
+    }
+}
+
+impl Expiry {
+    fn resolve(self, now: SystemTime) -> SystemTime {
+        match self {
+            Self::In(wait) => now.checked_add(wait).unwrap_or(now),
+            Self::At(time) => time,
+        }
+    }
+}
+
+impl Serializer {
+    /// The format it stands for.
+    pub fn format(self) -> Format {
+        match self {
+            Self::Msgpack => Format::MessagePack,
+            Self::Json => Format::Json,
+        }
+    }
+}
+
+fn compress(settings: &Settings, body: Vec<u8>) -> (Vec<u8>, Option<protocol::Compression>) {
+    let compression = match settings.compression {
+        Compression::None => None,
+        Compression::Zlib => Some(protocol::Compression::Gzip),
+        Compression::Zstd => Some(protocol::Compression::Zstd),
+    };
+    match compression {
+        Some(compression) if body.len() as u64 >= settings.compress_over => {
+            (compression.compress(&body), Some(compression))
+        }
+        _ => (body, None),
+    }
+}

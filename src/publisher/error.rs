@@ -1,0 +1,38 @@
+//! Why a task was not sent.
+
+use crate::broker::PublishError;
+use crate::protocol::EncodeError;
+use crate::topology::DelayTooLong;
+
+/// Why a task was not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The broker did not take it.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The arguments cannot be written.
+    #[error("arguments {0}")]
+    Encode(#[from] EncodeError),
+    /// The message is larger than `publisher.max_message`.
+    #[error(
+        "the message has {size} bytes, more than publisher.max_message = {limit}; \
+         store the data elsewhere and send a reference to it"
+    )]
+    TooLarge {
+        /// Bytes of the encoded body.
+        size: usize,
+        /// The most that is sent.
+        limit: u64,
+    },
+    /// The broker cannot hold a message for so long.
+    #[error(transparent)]
+    Delay(#[from] DelayTooLong),
+}
+
+impl SendError {
+    /// Whether sending the same task again, with the same id, can succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Publish(error) if error.is_transient())
+    }
+}

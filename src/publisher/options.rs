@@ -1,0 +1,158 @@
+//! What a call says beyond its task and arguments.
+
+use crate::ids::TaskId;
+use crate::protocol::{Embed, Format, HeaderValue};
+use crate::task::RetryPolicy;
+use crate::topology::Target;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+/// Options of one call. The default says nothing: the task's configuration decides.
+///
+/// ```
+/// use celeriac::publisher::SendOptions;
+/// use std::time::Duration;
+///
+/// let options = SendOptions::default()
+///     .queue("mail")
+///     .priority(7)
+///     .countdown(Duration::from_secs(600))
+///     .expires_in(Duration::from_secs(3600))
+///     .header("tenant", "acme");
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+#[must_use]
+pub struct SendOptions {
+    pub(crate) id: Option<TaskId>,
+    pub(crate) target: Target,
+    pub(crate) start: Start,
+    pub(crate) expires: Option<Expiry>,
+    pub(crate) soft_limit: Option<Duration>,
+    pub(crate) time_limit: Option<Duration>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) headers: BTreeMap<String, HeaderValue>,
+    pub(crate) reply_to: Option<String>,
+    pub(crate) ignore_result: Option<bool>,
+    pub(crate) format: Option<Format>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) embed: Embed,
+}
+
+/// When a task may start.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) enum Start {
+    /// At once.
+    #[default]
+    Now,
+    /// This long after it is published.
+    In(Duration),
+    /// At this time; at once when it is past.
+    At(SystemTime),
+}
+
+/// When a task is not worth starting any more.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Expiry {
+    /// This long after it is published.
+    In(Duration),
+    /// At this time.
+    At(SystemTime),
+}
+
+impl SendOptions {
+    /// The task's id, instead of a random one. Sending the same id again is recognisably the same
+    /// task.
+    pub fn id(self, id: impl Into<TaskId>) -> Self {
+        Self { id: Some(id.into()), ..self }
+    }
+
+    /// The queue it goes to.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.target.queue = Some(queue.into());
+        self
+    }
+
+    /// The exchange it is published to; bindings decide the queue.
+    pub fn exchange(mut self, exchange: impl Into<String>) -> Self {
+        self.target.exchange = Some(exchange.into());
+        self
+    }
+
+    /// The routing key for the exchange.
+    pub fn routing_key(mut self, key: impl Into<String>) -> Self {
+        self.target.routing_key = Some(key.into());
+        self
+    }
+
+    /// Its priority, on a queue that has priorities; higher goes first.
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.target.priority = Some(priority);
+        self
+    }
+
+    /// Waits in the broker for this long before it may start.
+    pub fn countdown(self, wait: Duration) -> Self {
+        Self { start: Start::In(wait), ..self }
+    }
+
+    /// Waits in the broker until this time.
+    pub fn eta(self, time: SystemTime) -> Self {
+        Self { start: Start::At(time), ..self }
+    }
+
+    /// Is given up if it has not started this long from now.
+    pub fn expires_in(self, wait: Duration) -> Self {
+        Self { expires: Some(Expiry::In(wait)), ..self }
+    }
+
+    /// Is given up if it has not started by this time.
+    pub fn expires_at(self, time: SystemTime) -> Self {
+        Self { expires: Some(Expiry::At(time)), ..self }
+    }
+
+    /// The task is asked to stop after running this long.
+    pub fn soft_limit(self, limit: Duration) -> Self {
+        Self { soft_limit: Some(limit), ..self }
+    }
+
+    /// The task is stopped after running this long.
+    pub fn time_limit(self, limit: Duration) -> Self {
+        Self { time_limit: Some(limit), ..self }
+    }
+
+    /// How it is retried, instead of what the task's configuration says.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        Self { retry: Some(policy), ..self }
+    }
+
+    /// A header of the message; the task sees it in its context.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<HeaderValue>) -> Self {
+        self.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// The queue that wants the result.
+    pub fn reply_to(self, queue: impl Into<String>) -> Self {
+        Self { reply_to: Some(queue.into()), ..self }
+    }
+
+    /// Nobody wants the result.
+    pub fn ignore_result(self) -> Self {
+        Self { ignore_result: Some(true), ..self }
+    }
+
+    /// How the arguments are written.
+    pub fn format(self, format: Format) -> Self {
+        Self { format: Some(format), ..self }
+    }
+
+    /// How long publishing may take, reconnections included.
+    pub fn deadline(self, deadline: Duration) -> Self {
+        Self { deadline: Some(deadline), ..self }
+    }
+
+    /// What follows the task: links, the rest of a chain.
+    pub fn embed(self, embed: Embed) -> Self {
+        Self { embed, ..self }
+    }
+}
