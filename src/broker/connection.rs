@@ -26,11 +26,9 @@ pub(crate) enum Purpose {
     Consume,
 }
 
-/// A connection that is up, with the number of its life.
+/// A connection that is up.
 #[derive(Debug, Clone)]
 pub(crate) struct Up {
-    /// Counts connections of this link, from 1.
-    pub(crate) generation: u64,
     /// The connection itself.
     pub(crate) connection: Arc<Connection>,
 }
@@ -39,6 +37,7 @@ pub(crate) struct Up {
 #[derive(Debug, Clone, Default)]
 struct State {
     up: Option<Up>,
+    generation: u64,
     blocked: Option<Arc<str>>,
     last_error: Option<Arc<str>>,
 }
@@ -108,6 +107,11 @@ impl Link {
         self.state.borrow().up.as_ref().map(|up| Arc::clone(&up.connection))
     }
 
+    /// Counts the connections so far; 0 before the first.
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.borrow().generation
+    }
+
     /// Whether the link is connected now.
     pub(crate) fn is_up(&self) -> bool {
         self.state.borrow().up.is_some()
@@ -130,7 +134,7 @@ impl Supervisor {
         let mut last = None;
         for url in self.settings.urls() {
             match self.connect(url).await {
-                Ok(connection) => return Ok(self.announce(1, connection)),
+                Ok(connection) => return Ok(self.announce(connection)),
                 Err(error) => last = Some(error),
             }
         }
@@ -143,14 +147,10 @@ impl Supervisor {
     /// Keeps the link up, starting from `first` if there is a connection already. Never ends.
     pub(crate) async fn run(self, first: Option<Up>) {
         let mut current = first;
-        let mut generation = current.as_ref().map_or(0, |up| up.generation);
         loop {
             let up = match current.take() {
                 Some(up) => up,
-                None => {
-                    generation += 1;
-                    self.reconnect(generation).await
-                }
+                None => self.reconnect().await,
             };
             let reason = self.watch(&up.connection).await;
             warn!(purpose = ?self.purpose, %reason, "connection lost, connecting again");
@@ -163,7 +163,7 @@ impl Supervisor {
     }
 
     /// Tries every address in turn until one answers.
-    async fn reconnect(&self, generation: u64) -> Up {
+    async fn reconnect(&self) -> Up {
         let backoff = self.settings.reconnect.backoff();
         let mut failures = 0;
         loop {
@@ -171,7 +171,7 @@ impl Supervisor {
                 match self.connect(url).await {
                     Ok(connection) => {
                         info!(purpose = ?self.purpose, url = %url.redacted(), "connected");
-                        return self.announce(generation, connection);
+                        return self.announce(connection);
                     }
                     Err(error) => {
                         debug!(%error, "connecting failed");
@@ -185,9 +185,12 @@ impl Supervisor {
         }
     }
 
-    fn announce(&self, generation: u64, connection: Connection) -> Up {
-        let up = Up { generation, connection: Arc::new(connection) };
-        self.state.send_replace(State { up: Some(up.clone()), ..State::default() });
+    fn announce(&self, connection: Connection) -> Up {
+        let up = Up { connection: Arc::new(connection) };
+        self.state.send_modify(|state| {
+            let generation = state.generation + 1;
+            *state = State { up: Some(up.clone()), generation, ..State::default() };
+        });
         up
     }
 

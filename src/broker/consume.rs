@@ -7,7 +7,9 @@
 
 use super::acks::{Ack, Ledger};
 use super::connection::Link;
+use super::declare::declare_queue;
 use crate::protocol::Bytes;
+use crate::topology::Queue;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use lapin::options::{
@@ -39,6 +41,8 @@ pub struct AckPolicy {
 pub struct Consume {
     /// The queue.
     pub queue: String,
+    /// Declared each time before consuming, for a queue that may have gone with its node.
+    pub declare: Option<Queue>,
     /// Most deliveries that are not acknowledged yet, at least 1.
     pub prefetch: u16,
     /// When to acknowledge.
@@ -256,6 +260,13 @@ impl Stream for Deliveries {
     }
 }
 
+impl Delivery {
+    /// The content type, if the sender set one.
+    pub fn content_type(&self) -> Option<String> {
+        self.properties.content_type().as_ref().map(ToString::to_string)
+    }
+}
+
 impl Settle {
     /// Whether the broker has taken the delivery back, so that settling it means nothing and the
     /// message is handed out again.
@@ -340,6 +351,9 @@ async fn try_open(
     prefetch: u16,
 ) -> Result<Open, lapin::Error> {
     let channel = connection.create_channel().await?;
+    if let Some(queue) = &consume.declare {
+        declare_queue(&channel, queue).await?;
+    }
     let every = consume.acks.every.clamp(1, usize::from(prefetch / 2).max(1));
     let acks = AckPolicy { every, ..consume.acks };
     let ledger = Mutex::default();

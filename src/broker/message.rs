@@ -1,7 +1,10 @@
 //! A message on its way to the broker.
 
-use bytes::Bytes;
+use super::fields::field;
+use crate::ids::TaskId;
+use crate::protocol::{Bytes, Format, HeaderValue};
 use lapin::BasicProperties;
+use lapin::types::FieldTable;
 
 /// A message with its address, ready to be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,4 +17,37 @@ pub struct RawMessage {
     pub(crate) properties: BasicProperties,
     /// The body, as it goes over the wire.
     pub body: Bytes,
+    /// Whether it is an error when no queue takes it.
+    pub(crate) mandatory: bool,
+}
+
+impl RawMessage {
+    /// A result on its way to the queue of whoever waits for it. Not kept on disk, and no error
+    /// when the queue is gone: then nobody waits.
+    pub fn reply(queue: &str, task_id: &TaskId, format: Format, body: Bytes) -> Self {
+        let properties = BasicProperties::default()
+            .with_content_type(format.content_type().into())
+            .with_content_encoding(format.content_encoding().into())
+            .with_correlation_id(task_id.as_str().into())
+            .with_delivery_mode(1);
+        Self {
+            exchange: String::new(),
+            routing_key: queue.to_owned(),
+            properties,
+            body,
+            mandatory: false,
+        }
+    }
+
+    /// The same message, on its way through the delay ladder: it enters by the exchange `entry`
+    /// and follows the keys in `bcc`. Its own routing key stays.
+    #[must_use]
+    pub fn delayed(mut self, entry: String, bcc: Vec<String>) -> Self {
+        let keys = HeaderValue::List(bcc.into_iter().map(HeaderValue::Text).collect());
+        let mut headers = self.properties.headers().clone().unwrap_or_else(FieldTable::default);
+        headers.insert("BCC".into(), field(&keys));
+        self.properties = self.properties.with_headers(headers);
+        self.exchange = entry;
+        self
+    }
 }

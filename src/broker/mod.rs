@@ -98,12 +98,10 @@ impl Broker {
         error.map(|error| error.to_string())
     }
 
-    /// A channel for declarations and questions, on the consuming connection.
-    ///
-    /// `None` when there is no connection within `patience`.
-    pub(crate) async fn channel(&self, patience: Duration) -> Option<lapin::Channel> {
-        let up = tokio::time::timeout(patience, self.inner.consume.up()).await.ok()??;
-        up.connection.create_channel().await.ok()
+    /// Counts the lives of the publishing connection; what was checked on an earlier one may have
+    /// changed.
+    pub fn generation(&self) -> u64 {
+        self.inner.publish.generation()
     }
 
     /// Closes both connections in order. Publish nothing afterwards.

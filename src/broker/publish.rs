@@ -1,4 +1,4 @@
-//! Publishing: persistent, mandatory and confirmed, many messages in flight.
+//! Publishing: mandatory and confirmed, many messages in flight.
 //!
 //! One [`Pump`] owns the publishing channel and every confirm that is awaited on it. It has to be
 //! one place: lapin hands a returned message to whichever confirm happens to complete next, so an
@@ -253,7 +253,7 @@ async fn send(channel: Channel, job: Job) -> Settled {
     let sent = channel.basic_publish(
         message.exchange.as_str().into(),
         message.routing_key.as_str().into(),
-        BasicPublishOptions { mandatory: true, ..Default::default() },
+        BasicPublishOptions { mandatory: message.mandatory, ..Default::default() },
         &message.body,
         message.properties.clone(),
     );

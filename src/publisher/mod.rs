@@ -15,12 +15,12 @@ pub use error::SendError;
 pub use options::SendOptions;
 pub use settings::{Compression, Serializer, Settings};
 
-use crate::broker::{Broker, PublishError, RawMessage};
+use crate::broker::{Broker, DeclareError, PublishError, RawMessage};
 use crate::clock::{self, Clock};
 use crate::ids::TaskId;
 use crate::protocol::{self, Body, Envelope, Format, Headers, Properties, TimeLimits, header};
 use crate::task::{TaskOptions, Tasks};
-use crate::topology::{self, Delay, Destination, Router, Topology};
+use crate::topology::{self, Delay, Destination, Route, Router, Topology};
 use options::{Expiry, Start};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -140,11 +140,10 @@ impl Publisher {
         deadline: Duration,
     ) -> Result<(), SendError> {
         let message = match Delay::new(wait)? {
-            None => RawMessage::new(&destination.route, &envelope),
+            None => raw(envelope, destination)?,
             Some(delay) => {
-                self.open_exit(destination, deadline).await?;
-                RawMessage::new(&destination.route, &envelope)
-                    .delayed(delay.entry(), delay.bcc(destination))
+                self.open_exit(destination).await?;
+                raw(envelope, destination)?.delayed(delay.entry(), delay.bcc(destination))
             }
         };
         self.deliver(Arc::new(message), destination, deadline).await.map_err(SendError::from)
@@ -177,32 +176,37 @@ impl Publisher {
         let topology = Topology::dead(settings)
             .and(Topology::ladder(settings))
             .and(Topology::work(settings, &queues));
-        match self.broker.declare(&topology).await {
-            Ok(()) => true,
-            Err(error) => {
-                debug!(%error, "what is missing could not be declared");
-                false
-            }
-        }
+        let declared = self.broker.declare(&topology).await;
+        declared.inspect_err(|error| debug!(%error, "what is missing is not declared")).is_ok()
     }
 
     /// Makes sure that a message leaving the delay ladder finds its way to `destination`.
     ///
     /// The broker accepts a delayed message whatever becomes of it later, so this is the moment in
     /// which a missing queue is noticed.
-    async fn open_exit(
-        &self,
-        destination: &Destination,
-        deadline: Duration,
-    ) -> Result<(), PublishError> {
+    async fn open_exit(&self, destination: &Destination) -> Result<(), PublishError> {
         let key = (self.broker.generation(), destination.exit_key());
         let exits = &self.shared.exits;
         if exits.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return Ok(());
         }
-        if self.broker.bind_exit(destination, deadline).await.is_err() {
-            self.declare(destination).await;
-            self.broker.bind_exit(destination, deadline).await?;
+        let exit = Topology::exit(destination);
+        let mut bound = self.broker.declare(&exit).await;
+        if matches!(bound, Err(DeclareError::Missing(_))) && self.declare(destination).await {
+            bound = self.broker.declare(&exit).await;
+        }
+        match bound {
+            Ok(()) => {}
+            Err(DeclareError::Forbidden { .. }) => {
+                debug!(%destination.route, "not allowed to bind, taking the binding for granted");
+            }
+            Err(DeclareError::Interrupted(reason)) => {
+                return Err(PublishError::Disconnected { reason, waited: Duration::ZERO });
+            }
+            Err(_) => {
+                let Route { exchange, routing_key } = destination.route.clone();
+                return Err(PublishError::Unroutable { exchange, routing_key });
+            }
         }
         exits.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         Ok(())
@@ -285,6 +289,11 @@ impl Serializer {
             Self::Json => Format::Json,
         }
     }
+}
+
+fn raw(envelope: Envelope, destination: &Destination) -> Result<RawMessage, SendError> {
+    let Route { exchange, routing_key } = &destination.route;
+    Ok(RawMessage::try_new(exchange, routing_key, &envelope)?)
 }
 
 fn compress(settings: &Settings, body: Vec<u8>) -> (Vec<u8>, Option<protocol::Compression>) {

@@ -45,9 +45,8 @@ impl RetryPolicy {
 
     /// The policy as a message header, for a call that brings its own.
     pub fn to_header(&self) -> HeaderValue {
-        let millis = |wait: Duration| {
-            HeaderValue::Int(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
-        };
+        let millis =
+            |wait: Duration| HeaderValue::Int(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
         let texts = |texts: &[String]| {
             HeaderValue::List(texts.iter().cloned().map(HeaderValue::Text).collect())
         };

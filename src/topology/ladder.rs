@@ -1,6 +1,9 @@
 //! What has to exist in the broker for messages to wait: our ladder, and Celery's.
 
-use super::{Binding, Exchange, ExchangeKind, Queue, QueueKind, Settings, Topology, delay, names};
+use super::{
+    Binding, Destination, Exchange, ExchangeKind, Queue, QueueKind, Settings, Topology, delay,
+    names,
+};
 use crate::protocol::HeaderValue::{Int, Text};
 
 impl Topology {
@@ -34,6 +37,16 @@ impl Topology {
             .map(|queue| Binding::to_queue(names::CELERY_DELAY_EXIT, queue, format!("#.{queue}")));
         ladder.bindings.extend(ends);
         ladder
+    }
+
+    /// The way from the exit of the ladder to one destination.
+    pub fn exit(destination: &Destination) -> Self {
+        let key = destination.exit_key();
+        let binding = match &destination.queue {
+            Some(queue) => Binding::to_queue(names::DELAY_EXIT, queue, key),
+            None => Binding::to_exchange(names::DELAY_EXIT, &destination.route.exchange, key),
+        };
+        Self { bindings: vec![binding], ..Self::default() }
     }
 
     fn add_level(&mut self, level: u32, kind: QueueKind) {

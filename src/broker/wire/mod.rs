@@ -41,6 +41,7 @@ impl RawMessage {
             routing_key: routing_key.into(),
             properties: write::write(envelope)?,
             body: envelope.body.clone(),
+            mandatory: true,
         })
     }
 }
