@@ -4,7 +4,6 @@ use super::fields::field;
 use crate::ids::TaskId;
 use crate::protocol::{Bytes, Format, HeaderValue};
 use lapin::BasicProperties;
-use lapin::types::FieldTable;
 
 /// A message with its address, ready to be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +43,7 @@ impl RawMessage {
     #[must_use]
     pub fn delayed(mut self, entry: String, bcc: Vec<String>) -> Self {
         let keys = HeaderValue::List(bcc.into_iter().map(HeaderValue::Text).collect());
-        let mut headers = self.properties.headers().clone().unwrap_or_else(FieldTable::default);
+        let mut headers = self.properties.headers().clone().unwrap_or_default();
         headers.insert("BCC".into(), field(&keys));
         self.properties = self.properties.with_headers(headers);
         self.exchange = entry;

@@ -140,10 +140,10 @@ impl Publisher {
         deadline: Duration,
     ) -> Result<(), SendError> {
         let message = match Delay::new(wait)? {
-            None => raw(envelope, destination)?,
+            None => raw(&envelope, destination)?,
             Some(delay) => {
                 self.open_exit(destination).await?;
-                raw(envelope, destination)?.delayed(delay.entry(), delay.bcc(destination))
+                raw(&envelope, destination)?.delayed(delay.entry(), delay.bcc(destination))
             }
         };
         self.deliver(Arc::new(message), destination, deadline).await.map_err(SendError::from)
@@ -291,9 +291,9 @@ impl Serializer {
     }
 }
 
-fn raw(envelope: Envelope, destination: &Destination) -> Result<RawMessage, SendError> {
+fn raw(envelope: &Envelope, destination: &Destination) -> Result<RawMessage, SendError> {
     let Route { exchange, routing_key } = &destination.route;
-    Ok(RawMessage::try_new(exchange, routing_key, &envelope)?)
+    Ok(RawMessage::try_new(exchange, routing_key, envelope)?)
 }
 
 fn compress(settings: &Settings, body: Vec<u8>) -> (Vec<u8>, Option<protocol::Compression>) {
