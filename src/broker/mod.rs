@@ -9,6 +9,7 @@ mod connection;
 mod consume;
 mod declare;
 mod fields;
+mod headers;
 mod inspect;
 mod message;
 mod publish;

@@ -60,6 +60,7 @@ async fn send(broker: &Broker, to: &Destination, wait: Duration) -> Result<(), P
 fn consume(broker: &Broker, queue: &str) -> Deliveries {
     broker.consume(Consume {
         queue: queue.to_owned(),
+        declare: None,
         prefetch: 10,
         acks: AckPolicy { every: 1, within: Duration::from_millis(10) },
         tag: "test".to_owned(),
