@@ -58,3 +58,8 @@ pub const CELERY_LEVELS: u32 = 28;
 pub fn celery_delay_level(level: u32) -> String {
     format!("celery_delayed_{level}")
 }
+
+/// Whether `queue` is a level of our delay ladder or of Celery's.
+pub fn is_delay_level(queue: &str) -> bool {
+    queue.starts_with("celeriac.delay.") || queue.starts_with("celery_delayed_")
+}
