@@ -4,10 +4,11 @@
 //! is written with named fields and with the texts a person would read (a UUID is text, not
 //! sixteen bytes), so that a task takes the same arguments in either format, from any language.
 
+use super::scan::Kind;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
-use serde::de::{Deserialize, DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::io;
 
 /// How a body or a result is encoded.
@@ -103,32 +104,41 @@ impl Format {
     }
 
     /// Decodes a value that is found at `place` in a message.
-    pub(super) fn decode_at<'de, T: Deserialize<'de>>(
+    pub(super) fn decode_at<T: DeserializeOwned>(
         self,
         place: &str,
-        bytes: &'de [u8],
+        bytes: &[u8],
     ) -> Result<T, DecodeError> {
         // Keeping track of the path costs, so it is done only when there is something to tell.
         match self {
             Self::Json => serde_json::from_slice(bytes).map_err(|error| {
                 let mut json = serde_json::Deserializer::from_slice(bytes);
-                DecodeError::locate::<T, _>(&mut json, place).unwrap_or_else(|| DecodeError {
-                    place: place.to_owned(),
-                    message: error.to_string(),
-                })
+                DecodeError::locate::<T, _>(&mut json, place, error, |error| error.to_string())
             }),
-            Self::MessagePack => {
-                let mut msgpack =
-                    rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable();
-                T::deserialize(&mut msgpack).map_err(|error| {
-                    let mut msgpack =
-                        rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable();
-                    DecodeError::locate::<T, _>(&mut msgpack, place).unwrap_or_else(|| {
-                        DecodeError { place: place.to_owned(), message: error.to_string() }
-                    })
-                })
-            }
+            Self::MessagePack => T::deserialize(&mut msgpack(bytes)).map_err(|error| {
+                DecodeError::locate::<T, _>(&mut msgpack(bytes), place, error, msgpack_message)
+            }),
         }
+    }
+}
+
+type MessagePackReader<'a> = rmp_serde::Deserializer<
+    rmp_serde::decode::ReadRefReader<'a, [u8]>,
+    rmp_serde::config::HumanReadableConfig<rmp_serde::config::DefaultConfig>,
+>;
+
+fn msgpack(bytes: &[u8]) -> MessagePackReader<'_> {
+    rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable()
+}
+
+/// What the decoder says, for a person who does not know its type markers.
+fn msgpack_message(error: &rmp_serde::decode::Error) -> String {
+    match error {
+        rmp_serde::decode::Error::TypeMismatch(marker) => {
+            let found = Kind::of(Format::MessagePack, &[marker.to_u8()]);
+            format!("{} is not the type that is wanted here", found.map_or("nothing", Kind::name))
+        }
+        other => other.to_string(),
     }
 }
 
@@ -184,19 +194,25 @@ fn located(place: &str) -> String {
 
 impl DecodeError {
     /// Decodes again, watching the path, to find where it goes wrong.
-    fn locate<'de, T, D>(deserializer: D, place: &str) -> Option<Self>
+    fn locate<'de, T, D>(
+        deserializer: D,
+        place: &str,
+        error: D::Error,
+        message: fn(&D::Error) -> String,
+    ) -> Self
     where
         T: Deserialize<'de>,
-        D: serde::Deserializer<'de>,
-        D::Error: std::fmt::Display,
+        D: Deserializer<'de>,
     {
-        let error = serde_path_to_error::deserialize::<_, T>(deserializer).err()?;
-        let path = match error.path().to_string() {
+        let Err(located) = serde_path_to_error::deserialize::<_, T>(deserializer) else {
+            return Self { place: place.to_owned(), message: message(&error) };
+        };
+        let path = match located.path().to_string() {
             root if root == "." => String::new(),
             path => path,
         };
         let joint =
             if place.is_empty() || path.is_empty() || path.starts_with('[') { "" } else { "." };
-        Some(Self { place: format!("{place}{joint}{path}"), message: error.inner().to_string() })
+        Self { place: format!("{place}{joint}{path}"), message: message(located.inner()) }
     }
 }

@@ -6,6 +6,8 @@
 //! bytes its sender wrote. [`crate::broker`] turns envelopes into AMQP frames and back.
 
 mod body;
+#[cfg(test)]
+pub(crate) mod captures;
 mod compression;
 mod delayed;
 mod embed;

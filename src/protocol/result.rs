@@ -232,3 +232,79 @@ impl StoredException {
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::captures::Capture;
+    use serde_json::json;
+    use std::time::UNIX_EPOCH;
+
+    #[test]
+    fn every_captured_result_is_read_and_written_again_alike() {
+        for capture in Capture::load(&["rpc_"]) {
+            let document = StoredResult::decode(Format::Json, capture.body())
+                .unwrap_or_else(|error| panic!("{}: {error}", capture.name));
+            let expected = capture.decoded().unwrap();
+            for format in [Format::Json, Format::MessagePack] {
+                let written = document.encode(format).unwrap();
+                let decoded: serde_json::Value = format.decode(&written).unwrap();
+                assert_eq!(decoded, expected, "{}", capture.name);
+                let again = StoredResult::decode(format, written).unwrap();
+                assert_eq!(again.result.decode::<Value>(), document.result.decode::<Value>());
+            }
+            assert_eq!(document.exception().unwrap().is_some(), document.state.is_exception());
+        }
+    }
+
+    #[test]
+    fn a_failure_reads_as_celery_writes_it() {
+        let exception = StoredException::new("ValueError", "no such size", Some("builtins"));
+        assert_eq!(exception.text(), "no such size");
+        let failure = StoredResult::failure("i".into(), exception, None, UNIX_EPOCH);
+        let document: serde_json::Value =
+            Format::Json.decode(&failure.encode(Format::Json).unwrap()).unwrap();
+        let expected = json!({
+            "status": "FAILURE",
+            "result": {
+                "exc_type": "ValueError",
+                "exc_message": ["no such size"],
+                "exc_module": "builtins",
+            },
+            "traceback": null,
+            "children": [],
+            "date_done": "1970-01-01T00:00:00.000000+00:00",
+            "task_id": "i",
+        });
+        assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn a_value_comes_back_in_its_own_type() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        enum Shape {
+            Point,
+            Circle { radius: f32 },
+        }
+        let value =
+            (Shape::Point, Shape::Circle { radius: 1.5 }, serde_bytes::ByteBuf::from(b"\xff"));
+        let success = StoredResult::success("i".into(), &value, UNIX_EPOCH);
+        let document = success.encode(Format::MessagePack).unwrap();
+        let stored = StoredResult::decode(Format::MessagePack, document).unwrap();
+        assert_eq!(stored.state, TaskState::Success);
+        assert_eq!(stored.result.decode::<(Shape, Shape, serde_bytes::ByteBuf)>().unwrap(), value);
+        assert_eq!(stored.result.decode::<u8>().unwrap_err().place, "result");
+        assert_eq!(stored.exception().unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused() {
+        for text in ["[]", "{}", r#"{"status":"SUCCESS"}"#, r#"{"task_id":"i"}"#, "nonsense"] {
+            assert!(StoredResult::decode(Format::Json, text).is_err(), "{text}");
+        }
+        let least =
+            StoredResult::decode(Format::Json, r#"{"task_id":"i","status":"MINE"}"#).unwrap();
+        assert_eq!(least.state, TaskState::Custom("MINE".to_owned()));
+        assert_eq!(least.result.decode::<()>(), Ok(()));
+    }
+}

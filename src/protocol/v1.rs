@@ -119,13 +119,14 @@ impl<'a> Map<'a> {
         body.push(b',');
         body.extend_from_slice(self.raw("kwargs").unwrap_or(b"{}"));
         body.push(b',');
+        body.push(b'{');
         for (index, (name, signatures)) in links.iter().enumerate() {
-            body.extend_from_slice(if index == 0 { b"{\"" } else { b",\"" });
+            body.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
             body.extend_from_slice(name.as_bytes());
             body.extend_from_slice(b"\":");
             body.extend_from_slice(signatures);
         }
-        body.extend_from_slice(if links.is_empty() { b"null]" } else { b"}]" });
+        body.extend_from_slice(b"}]");
         body.into()
     }
 
@@ -154,4 +155,77 @@ fn decode<T: DeserializeOwned>(
         expected: "what protocol 1 says",
         found: message,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Body, Value};
+    use serde_json::json;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn upgrade(format: Format, body: &serde_json::Value) -> Result<Envelope, Unreadable> {
+        let body = format.encode(body).unwrap().into();
+        let content_type = Some(format.content_type().to_owned());
+        let properties = Properties { content_type, ..Properties::default() };
+        upgrade_v1(properties, BTreeMap::new(), None, &body, &Limits::default())
+    }
+
+    #[test]
+    fn a_message_of_protocol_1_becomes_one_of_protocol_2() {
+        let callback = json!({
+            "task": "log", "args": [], "kwargs": {}, "options": {},
+            "subtask_type": null, "immutable": true,
+        });
+        let sent = json!({
+            "task": "mail.send", "id": "id-1", "args": [1, "two"], "kwargs": {"three": 3},
+            "group": null, "group_index": null, "retries": 2, "eta": "1970-01-01T00:00:05",
+            "expires": null, "utc": true, "callbacks": [callback], "errbacks": null,
+            "timelimit": [30, null], "taskset": "group-1", "chord": null,
+        });
+        for format in [Format::Json, Format::MessagePack] {
+            let envelope = upgrade(format, &sent).unwrap();
+            let expected = Headers {
+                retries: 2,
+                eta: Some(UNIX_EPOCH + Duration::from_secs(5)),
+                group: Some("group-1".to_owned()),
+                time_limits: TimeLimits { hard: Some(30.0), soft: None },
+                ..Headers::new("mail.send", "id-1".into())
+            };
+            assert_eq!(envelope.headers, expected);
+            let body = Body::parse(&envelope, &Limits::default()).unwrap();
+            assert_eq!(body.args::<(u8, String)>().unwrap(), (1, "two".to_owned()));
+            assert_eq!(body.kwargs_json().unwrap()["three"], 3);
+            assert_eq!(json!(body.embed().unwrap().callbacks), json!([callback]));
+        }
+    }
+
+    #[test]
+    fn the_least_that_is_a_task() {
+        for format in [Format::Json, Format::MessagePack] {
+            let envelope = upgrade(format, &json!({"task": "t", "id": "i"})).unwrap();
+            let body = Body::parse(&envelope, &Limits::default()).unwrap();
+            assert_eq!(body.args::<Vec<Value>>().unwrap(), []);
+            assert!(body.embed().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_no_task_says_why() {
+        for (body, why) in [
+            (json!([1]), "it is a list"),
+            (json!(7), "it is a number"),
+            (json!({"id": "i"}), "it has no `task`"),
+            (json!({"task": "t"}), "it has no `id`"),
+        ] {
+            assert_eq!(upgrade(Format::Json, &body), Err(Unreadable::NotATask(why.to_owned())));
+        }
+        let sent = json!({"task": "t", "id": "i", "eta": "soon"});
+        let error = upgrade(Format::Json, &sent).unwrap_err();
+        assert_eq!(error.to_string(), "eta: expected an ISO 8601 time, found soon");
+        for (name, value) in [("timelimit", json!([-1, null])), ("retries", json!("many"))] {
+            let sent = json!({"task": "t", "id": "i", name: value});
+            assert_eq!(upgrade(Format::Json, &sent).unwrap_err().reason(), "unreadable");
+        }
+    }
 }

@@ -136,3 +136,125 @@ pub(super) fn entry(format: Format, bytes: &[u8], wanted: &str) -> Option<Range<
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Limits;
+    use proptest::prelude::*;
+
+    /// Walks over everything, as a body is walked over. `None` when it is no list and no map.
+    fn walk(format: Format, bytes: &[u8]) -> Option<Result<usize, Fault>> {
+        let walk = || {
+            let mut items = match Items::open(format, bytes, Limits::DEEPEST)? {
+                Ok(items) => items,
+                Err(_) => return Ok(None),
+            };
+            let mut count = 0;
+            while let Some(span) = items.next()? {
+                assert!(span.range.start < span.range.end && span.range.end <= bytes.len());
+                count += 1;
+            }
+            items.finish()?;
+            Ok(Some(count))
+        };
+        walk().transpose()
+    }
+
+    #[test]
+    fn items_lie_where_they_are_found() {
+        let mut items =
+            Items::open(Format::Json, br#" [ 1.5e3 , "a\"]" ,{"b":[ ]}]"#, 9).unwrap().unwrap();
+        let mut found = Vec::new();
+        while let Some(span) = items.next().unwrap() {
+            found.push((span.range, span.kind));
+        }
+        assert_eq!(found, [(3..8, Kind::Number), (11..17, Kind::Text), (19..28, Kind::Map)]);
+        items.finish().unwrap();
+    }
+
+    #[test]
+    fn an_entry_is_found_by_its_key() {
+        let json = br#"{"a\u0062": [1], "result": {"result": 2}}"#;
+        assert_eq!(entry(Format::Json, json, "result"), Some(27..40));
+        assert_eq!(entry(Format::Json, json, "ab"), Some(12..15));
+        assert_eq!(entry(Format::Json, json, "c"), None);
+        assert_eq!(entry(Format::MessagePack, b"\x82\x01\x02\xa1a\x05", "a"), Some(5..6));
+        assert_eq!(entry(Format::MessagePack, b"\x91\x01", "a"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn json_is_accepted_exactly_where_serde_accepts_it(
+            tokens in proptest::collection::vec(proptest::sample::select(TOKENS), 0..14)
+        ) {
+            let text = tokens.concat();
+            let parsed = serde_json::from_str::<serde_json::Value>(&text);
+            let is_composite = parsed.as_ref().is_ok_and(|value| value.is_array() || value.is_object());
+            let walked = walk(Format::Json, text.as_bytes());
+            prop_assert_eq!(matches!(walked, Some(Ok(_))), is_composite, "{}", text);
+        }
+
+        #[test]
+        fn messagepack_is_accepted_exactly_where_it_can_be_decoded(
+            bytes in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..40),
+                proptest::collection::vec(proptest::sample::select(MARKERS), 0..40),
+            ]
+        ) {
+            let mut rest = &bytes[..];
+            let decoded = rmpv::decode::read_value(&mut rest);
+            let walked = walk(Format::MessagePack, &bytes);
+            let fits = decoded.is_ok_and(|value| rest.is_empty() && (value.is_array() || value.is_map()));
+            prop_assert_eq!(matches!(walked, Some(Ok(_))), fits);
+        }
+
+        #[test]
+        fn any_bytes_are_walked_over_without_a_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            text in ".{0,100}",
+        ) {
+            let _ = walk(Format::Json, &bytes);
+            let _ = walk(Format::MessagePack, &bytes);
+            let _ = walk(Format::Json, format!("[{text}").as_bytes());
+        }
+    }
+
+    const TOKENS: &[&str] = &[
+        "[",
+        "[",
+        "]",
+        "]",
+        "{",
+        "}",
+        ",",
+        ",",
+        ":",
+        " ",
+        "\n",
+        "\"a\"",
+        "\"\\n\\u00e9\"",
+        "\"\\x\"",
+        "\"",
+        "0",
+        "1",
+        "-",
+        "-1",
+        "01",
+        "1.5",
+        "1.",
+        "2e9",
+        "2e",
+        "-0.1E+2",
+        "true",
+        "false",
+        "null",
+        "nul",
+    ];
+
+    const MARKERS: &[u8] = &[
+        0x00, 0x7f, 0x80, 0x81, 0x82, 0x90, 0x91, 0x92, 0x93, 0xa0, 0xa1, 0xa3, 0xc0, 0xc1, 0xc2,
+        0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf, 0xd0, 0xd1, 0xd2, 0xd3,
+        0xd4, 0xd5, 0xd8, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf, 0xe0, 0xff,
+    ];
+}

@@ -1,10 +1,14 @@
 //! The body of a task message: `[args, kwargs, embed]`.
 
+mod encode;
+mod json;
+#[cfg(test)]
+mod tests;
+
 use super::compression::decompress;
-use super::format::typed_binary;
 use super::scan::{Fault, Items, Kind, Span};
-use super::{Bytes, DecodeError, Embed, EncodeError, Envelope, Format, Limits, Unreadable, Value};
-use serde::Serialize;
+use super::{Bytes, DecodeError, Embed, Envelope, Format, Limits, Unreadable, Value};
+use json::to_json;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 
@@ -138,38 +142,6 @@ impl Body {
         self.decode("embed", &self.embed, EMPTY_MAP)
     }
 
-    /// Encodes a body. What follows is null when nothing does, as Celery accepts it.
-    ///
-    /// # Errors
-    ///
-    /// When `args` are not a list (nor `()`), `kwargs` no map (nor `()`), or a value cannot be
-    /// written in this format.
-    pub fn encode(
-        format: Format,
-        args: &(impl Serialize + ?Sized),
-        kwargs: &(impl Serialize + ?Sized),
-        embed: &Embed,
-    ) -> Result<Vec<u8>, EncodeError> {
-        let mut bytes = Vec::with_capacity(128);
-        bytes.push(match format {
-            Format::Json => b'[',
-            Format::MessagePack => 0x93,
-        });
-        push(format, &mut bytes, args, Kind::List)?;
-        separate(format, &mut bytes);
-        push(format, &mut bytes, kwargs, Kind::Map)?;
-        separate(format, &mut bytes);
-        if embed.is_empty() {
-            format.encode_into(&(), &mut bytes)?;
-        } else {
-            format.encode_into(embed, &mut bytes)?;
-        }
-        if format == Format::Json {
-            bytes.push(b']');
-        }
-        Ok(bytes)
-    }
-
     fn decode<T: DeserializeOwned>(
         &self,
         place: &'static str,
@@ -266,37 +238,6 @@ fn shape(place: &'static str, expected: &'static str, found: &str) -> Unreadable
     Unreadable::Shape { place, expected, found: found.to_owned() }
 }
 
-/// Appends one part. `()` stands for no arguments.
-fn push(
-    format: Format,
-    bytes: &mut Vec<u8>,
-    value: &(impl Serialize + ?Sized),
-    wanted: Kind,
-) -> Result<(), EncodeError> {
-    let (part, empty) = match wanted {
-        Kind::Map => ("kwargs", EMPTY_MAP),
-        _ => ("args", EMPTY_LIST),
-    };
-    let start = bytes.len();
-    format.encode_into(value, bytes)?;
-    let found = Kind::of(format, &bytes[start..]);
-    if found == Some(Kind::Null) {
-        bytes.truncate(start);
-        bytes.extend_from_slice(empty.encoded(format));
-    } else if found != Some(wanted) {
-        let found = found.map_or("nothing", Kind::name);
-        let message = format!("expected {}, got {found}", wanted.name());
-        return Err(EncodeError { format: part, message });
-    }
-    Ok(())
-}
-
-fn separate(format: Format, bytes: &mut Vec<u8>) {
-    if format == Format::Json {
-        bytes.push(b',');
-    }
-}
-
 /// The index or name of the argument that byte `at` belongs to.
 fn argument_at(format: Format, bytes: &[u8], at: usize) -> Option<String> {
     let mut items = Items::open(format, bytes, Limits::DEEPEST).ok()?.ok()?;
@@ -318,34 +259,4 @@ fn argument_at(format: Format, bytes: &[u8], at: usize) -> Option<String> {
         return Some(name);
     }
     None
-}
-
-/// A MessagePack value as the JSON that Celery would write for it.
-fn to_json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Nil => serde_json::Value::Null,
-        Value::Boolean(truth) => (*truth).into(),
-        Value::Integer(number) => match number.as_u64() {
-            Some(number) => number.into(),
-            None => number.as_i64().into(),
-        },
-        Value::F32(number) => f64::from(*number).into(),
-        Value::F64(number) => (*number).into(),
-        Value::String(text) => {
-            text.as_str().map_or_else(|| typed_binary(text.as_bytes()), Into::into)
-        }
-        Value::Binary(bytes) | Value::Ext(_, bytes) => typed_binary(bytes),
-        Value::Array(items) => items.iter().map(to_json).collect(),
-        Value::Map(entries) => {
-            entries.iter().map(|(key, value)| (key_text(key), to_json(value))).collect()
-        }
-    }
-}
-
-/// A key as Celery writes it into JSON: `1` becomes `"1"`, null `"null"`.
-fn key_text(key: &Value) -> String {
-    match to_json(key) {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    }
 }

@@ -1,0 +1,68 @@
+//! Writing a body.
+
+use super::{Body, EMPTY_LIST, EMPTY_MAP};
+use crate::protocol::scan::Kind;
+use crate::protocol::{Embed, EncodeError, Format};
+use serde::Serialize;
+
+impl Body {
+    /// Encodes a body. What follows is an empty map when nothing does: null would do as well while
+    /// a task runs, but a Celery worker that kills it at its time limit looks into the map.
+    ///
+    /// # Errors
+    ///
+    /// When `args` are not a list (nor `()`), `kwargs` no map (nor `()`), or a value cannot be
+    /// written in this format.
+    pub fn encode(
+        format: Format,
+        args: &(impl Serialize + ?Sized),
+        kwargs: &(impl Serialize + ?Sized),
+        embed: &Embed,
+    ) -> Result<Vec<u8>, EncodeError> {
+        let mut bytes = Vec::with_capacity(128);
+        bytes.push(match format {
+            Format::Json => b'[',
+            Format::MessagePack => 0x93,
+        });
+        push(format, &mut bytes, args, Kind::List)?;
+        separate(format, &mut bytes);
+        push(format, &mut bytes, kwargs, Kind::Map)?;
+        separate(format, &mut bytes);
+        format.encode_into(embed, &mut bytes)?;
+        if format == Format::Json {
+            bytes.push(b']');
+        }
+        Ok(bytes)
+    }
+}
+
+/// Appends one part. `()` stands for no arguments.
+fn push(
+    format: Format,
+    bytes: &mut Vec<u8>,
+    value: &(impl Serialize + ?Sized),
+    wanted: Kind,
+) -> Result<(), EncodeError> {
+    let (part, empty) = match wanted {
+        Kind::Map => ("kwargs", EMPTY_MAP),
+        _ => ("args", EMPTY_LIST),
+    };
+    let start = bytes.len();
+    format.encode_into(value, bytes)?;
+    let found = Kind::of(format, &bytes[start..]);
+    if found == Some(Kind::Null) {
+        bytes.truncate(start);
+        bytes.extend_from_slice(empty.encoded(format));
+    } else if found != Some(wanted) {
+        let found = found.map_or("nothing", Kind::name);
+        let message = format!("expected {}, got {found}", wanted.name());
+        return Err(EncodeError { format: part, message });
+    }
+    Ok(())
+}
+
+fn separate(format: Format, bytes: &mut Vec<u8>) {
+    if format == Format::Json {
+        bytes.push(b',');
+    }
+}
