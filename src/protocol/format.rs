@@ -113,10 +113,10 @@ impl Format {
         match self {
             Self::Json => serde_json::from_slice(bytes).map_err(|error| {
                 let mut json = serde_json::Deserializer::from_slice(bytes);
-                DecodeError::locate::<T, _>(&mut json, place, error, |error| error.to_string())
+                DecodeError::locate::<T, _>(&mut json, place, &error, ToString::to_string)
             }),
             Self::MessagePack => T::deserialize(&mut msgpack(bytes)).map_err(|error| {
-                DecodeError::locate::<T, _>(&mut msgpack(bytes), place, error, msgpack_message)
+                DecodeError::locate::<T, _>(&mut msgpack(bytes), place, &error, msgpack_message)
             }),
         }
     }
@@ -197,7 +197,7 @@ impl DecodeError {
     fn locate<'de, T, D>(
         deserializer: D,
         place: &str,
-        error: D::Error,
+        error: &D::Error,
         message: fn(&D::Error) -> String,
     ) -> Self
     where
@@ -205,7 +205,7 @@ impl DecodeError {
         D: Deserializer<'de>,
     {
         let Err(located) = serde_path_to_error::deserialize::<_, T>(deserializer) else {
-            return Self { place: place.to_owned(), message: message(&error) };
+            return Self { place: place.to_owned(), message: message(error) };
         };
         let path = match located.path().to_string() {
             root if root == "." => String::new(),
