@@ -167,13 +167,17 @@ vm_pid() {
 }
 
 # "PID BIRTH" of a live process: numbers are given out again, pairs are not. The name before the last
-# parenthesis may hold spaces.
+# parenthesis may hold spaces. A zombie is dead when its last thread is: a killed VM keeps its ports
+# until then.
 identity() {
-  local stat
+  local stat threads
   stat=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) || return 0
+  threads=$(ls "/proc/$1/task" 2>/dev/null | wc -l)
   # shellcheck disable=SC2086
   set -- "$1" $stat
-  [ "${2:-Z}" = Z ] || echo "$1 ${21}"
+  if [ "${2:-Z}" != Z ] || [ "$threads" -gt 1 ]; then
+    echo "$1 ${21}"
+  fi
 }
 
 is_running() {
