@@ -85,8 +85,11 @@ impl<'de, T: Inherit + DeserializeOwned> Visitor<'de> for TableVisitor<T> {
                 let one: T = map.next_value_seed(OneKey { key: &key, table: PhantomData })?;
                 tables.own = one.or(&tables.own);
             } else {
-                let table =
-                    map.next_value_seed(NamedTable { keys: self.keys, table: PhantomData })?;
+                let table = map.next_value_seed(NamedTable {
+                    key: &key,
+                    keys: self.keys,
+                    table: PhantomData,
+                })?;
                 tables.named.insert(key, table);
             }
         }
@@ -95,12 +98,19 @@ impl<'de, T: Inherit + DeserializeOwned> Visitor<'de> for TableVisitor<T> {
 }
 
 /// Reads a named table; what is no table was meant to be a key of the parent, and misspelt.
-struct NamedTable<T> {
+struct NamedTable<'a, T> {
+    key: &'a str,
     keys: &'static [&'static str],
     table: PhantomData<T>,
 }
 
-impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for NamedTable<T> {
+impl<T> NamedTable<'_, T> {
+    fn unknown_key<E: de::Error>(&self) -> E {
+        E::unknown_field(self.key, self.keys)
+    }
+}
+
+impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for NamedTable<'_, T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
@@ -108,15 +118,39 @@ impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for NamedTable<T> {
     }
 }
 
-impl<'de, T: DeserializeOwned> Visitor<'de> for NamedTable<T> {
+impl<'de, T: DeserializeOwned> Visitor<'de> for NamedTable<'_, T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a table, or one of the keys {}", self.keys.join(", "))
+        f.write_str("a table")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         T::deserialize(de::value::MapAccessDeserializer::new(map))
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<T, E> {
+        Err(self.unknown_key())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<T, E> {
+        Err(self.unknown_key())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<T, E> {
+        Err(self.unknown_key())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<T, E> {
+        Err(self.unknown_key())
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<T, E> {
+        Err(self.unknown_key())
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, _: A) -> Result<T, A::Error> {
+        Err(self.unknown_key())
     }
 }
 
@@ -233,7 +267,7 @@ mod tests {
         );
         assert_eq!(
             read("limits = 2").unwrap_err(),
-            "limits: invalid type: integer `2`, expected a table, or one of the keys limit, kind"
+            "limits: unknown field `limits`, expected `limit` or `kind`"
         );
     }
 

@@ -3,14 +3,16 @@
 //! `Debug`, `Display` and `Serialize` show the mask, so that a log line, an error or `config show`
 //! cannot leak by accident. Only [`Secret::expose`] and [`SecretUrl::expose`] give the text.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// What is shown instead of a secret.
 pub const MASK: &str = "••••";
 
 /// A secret text, shown as `••••`.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -51,8 +53,18 @@ impl Serialize for Secret {
     }
 }
 
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "writeOnly": true })
+    }
+}
+
 /// A URL that may carry a password; shown with the password masked.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(transparent)]
 pub struct SecretUrl(String);
 
@@ -108,6 +120,16 @@ impl fmt::Debug for SecretUrl {
 impl Serialize for SecretUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for SecretUrl {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretUrl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "uri" })
     }
 }
 

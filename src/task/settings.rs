@@ -102,7 +102,6 @@ pub struct TaskSettings {
     pub workdir: Option<PathBuf>,
     /// Environment variables of the program, added to the worker's own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub env: Option<BTreeMap<String, Secret>>,
     /// What the program reads on standard input: "json" for the arguments as one JSON document,
     /// "none" for nothing. Default "json".
@@ -368,7 +367,6 @@ pub struct HttpSettings {
     pub timeout: Duration,
     /// Headers of the request. A secret may be given as `NAME_file = "path"`.
     #[serde(default)]
-    #[schemars(with = "BTreeMap<String, String>")]
     pub headers: BTreeMap<String, Secret>,
     /// Replies that are tried again: "503", "5xx", "timeout", "connect".
     #[serde(default = "default_http_retry_on")]

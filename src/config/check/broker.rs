@@ -1,0 +1,70 @@
+//! `[broker]` and `[ops]`.
+
+use super::super::tree::{Step, path_of};
+use super::Checks;
+use super::addresses::{wrong_broker_url, wrong_http_url, wrong_listen};
+
+impl Checks<'_> {
+    pub(super) fn broker(&mut self) {
+        let broker = &self.config.broker;
+        if let Some(wrong) = wrong_broker_url(broker.url.expose()) {
+            self.error("this is no broker URL", &path_of(["broker", "url"]), &wrong);
+        }
+        for (index, url) in broker.failover.iter().enumerate() {
+            if let Some(wrong) = wrong_broker_url(url.expose()) {
+                let mut path = path_of(["broker", "failover"]);
+                path.push(Step::Index(index));
+                self.error("this is no broker URL", &path, &wrong);
+            }
+        }
+        if let Some(url) = &broker.management_url
+            && let Some(wrong) = wrong_http_url(url.expose())
+        {
+            self.error("this is no HTTP URL", &path_of(["broker", "management_url"]), &wrong);
+        }
+        self.reconnect();
+        self.tls();
+    }
+
+    fn reconnect(&mut self) {
+        let reconnect = &self.config.broker.reconnect;
+        if reconnect.min > reconnect.max {
+            let min = path_of(["broker", "reconnect", "min"]);
+            let max = path_of(["broker", "reconnect", "max"]);
+            let title = "reconnect.min must not be longer than reconnect.max".to_owned();
+            self.pair(title, (&min, reconnect.min), (&max, reconnect.max));
+        }
+    }
+
+    fn tls(&mut self) {
+        let broker = &self.config.broker;
+        let tls = &broker.tls;
+        let path = |key| path_of(["broker", "tls", key]);
+        match (&tls.cert_file, &tls.key_file) {
+            (Some(_), None) => {
+                self.error("cert_file needs key_file", &path("cert_file"), "its private key");
+            }
+            (None, Some(_)) => {
+                self.error("key_file needs cert_file", &path("key_file"), "its certificate");
+            }
+            _ => {}
+        }
+        let encrypted = broker.urls().any(|url| url.expose().starts_with("amqps:"));
+        if *tls != Default::default() && !encrypted {
+            self.error(
+                "certificates are of use only with an amqps:// URL",
+                &path_of(["broker", "tls"]),
+                "no broker URL begins with amqps://",
+            );
+        }
+    }
+
+    pub(super) fn ops(&mut self) {
+        let listen = self.config.ops.listen.as_str();
+        if !listen.is_empty()
+            && let Some(wrong) = wrong_listen(listen)
+        {
+            self.error("this is no address to listen on", &path_of(["ops", "listen"]), wrong);
+        }
+    }
+}
