@@ -7,10 +7,12 @@
 mod context;
 mod failure;
 mod output;
+mod registry;
 
 pub use context::{Progress, TaskContext};
 pub use failure::{Failure, TaskError};
 pub use output::Output;
+pub use registry::{DuplicateTask, Registered, Registry};
 
 use crate::protocol::Body;
 use futures::future::BoxFuture;

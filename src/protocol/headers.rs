@@ -15,6 +15,8 @@ pub mod header {
     pub const DELIVERIES: &str = "celeriac-deliveries";
     /// How often the task put itself off without counting an attempt.
     pub const SNOOZES: &str = "celeriac-snoozes";
+    /// Since when no worker that had the message knew its task, as ISO 8601.
+    pub const UNKNOWN_SINCE: &str = "celeriac-unknown-since";
     /// Prefix of the headers that the archive adds.
     pub const DEAD_PREFIX: &str = "celeriac-dead-";
 }

@@ -1,5 +1,192 @@
-//! The worker: consumes queues and runs tasks.
+//! The worker: consumes queues and runs what comes.
+//!
+//! Each queue has a loop ([`queue`]) that hands every delivery to a process of its own, which takes
+//! it through its whole life ([`process`]). How many run at once is decided by [`slots`], how many
+//! are at hand by the prefetch. Rules are pure functions ([`decide`], [`admit`]); effects are in
+//! [`settle`].
 
+mod admit;
+mod attempt;
+mod context;
+mod decide;
+mod outcome;
+mod process;
+mod queue;
+mod report;
+mod run;
 mod settings;
+mod settle;
+mod slots;
 
 pub use settings::{Acknowledge, Settings};
+
+use crate::broker::{AckPolicy, Broker, Consume, DeclareError};
+use crate::clock::Clock;
+use crate::handler::Registry;
+use crate::ids;
+use crate::protocol::Limits;
+use crate::publisher::Publisher;
+use crate::results::ResultBackend;
+use crate::shutdown::Shutdown;
+use crate::task::Tasks;
+use crate::topology::{self, QueueKind, Topology};
+use context::{Context, Counters, known_tasks};
+use queue::{Pace, QueueLoop};
+use slots::Slots;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+/// The most messages prefetched per queue when the worker chooses the number itself.
+const MOST_AHEAD: u16 = 250;
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub struct Worker {
+    /// The broker it consumes from.
+    pub broker: Broker,
+    /// How it publishes retries and follow-ups.
+    pub publisher: Publisher,
+    /// Where results go.
+    pub results: Arc<dyn ResultBackend>,
+    /// What it can run.
+    pub registry: Registry,
+    /// `[worker]`.
+    pub settings: Settings,
+    /// `[tasks]`.
+    pub tasks: Tasks,
+    /// Exchanges and queues.
+    pub topology: topology::Settings,
+    /// Bounds on what is read.
+    pub limits: Limits,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a worker could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// What it consumes could not be declared.
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
+    /// It would do nothing.
+    #[error("no queue to consume: set `queues` in [worker] or give -Q")]
+    NoQueue,
+}
+
+impl Worker {
+    /// Declares what is needed, then consumes and runs tasks until `shutdown` drains and all that
+    /// runs has ended, or `shutdown` aborts and it was given back.
+    ///
+    /// # Errors
+    ///
+    /// Only before the first task: when a queue cannot be declared.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), WorkerError> {
+        if self.settings.queues.is_empty() {
+            return Err(WorkerError::NoQueue);
+        }
+        self.declare().await?;
+        let name = ids::expand_name(&self.settings.name, "worker");
+        let slots = self.slot_count();
+        let context = Arc::new(self.context(name.clone(), slots, shutdown));
+        let mut loops = JoinSet::new();
+        for queue in &self.settings.queues {
+            loops.spawn(self.queue_loop(queue, slots, &context).run());
+        }
+        info!(
+            worker = %name, queues = %self.settings.queues.join(","), slots,
+            tasks = self.registry.names().len(), "ready"
+        );
+        while let Some(ended) = loops.join_next().await {
+            if let Err(error) = ended {
+                warn!(%error, "a queue's loop broke");
+            }
+        }
+        debug!(open = context.counters.open(), free = context.slots.free(), "drained");
+        Ok(())
+    }
+
+    /// Declares the queues, the archive and the delay ladder, or checks that they exist.
+    async fn declare(&self) -> Result<(), DeclareError> {
+        let settings = &self.topology;
+        let dead = Topology::dead(settings);
+        let work = Topology::work(settings, &self.settings.queues);
+        if !settings.declare {
+            return self.broker.verify(&dead.and(work)).await;
+        }
+        self.broker.declare(&dead).await?;
+        self.broker.declare_ladder(&Topology::ladder(settings)).await?;
+        self.broker.declare(&work).await
+    }
+
+    fn slot_count(&self) -> usize {
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.settings.concurrency.unwrap_or(u32::try_from(cpus).unwrap_or(1)).max(1) as usize
+    }
+
+    fn context(&self, name: String, slots: usize, shutdown: Shutdown) -> Context {
+        let queue = |name: &String| (Arc::<str>::from(name.as_str()), self.topology.queues.get(name));
+        let queues: Vec<_> = self.settings.queues.iter().map(queue).collect();
+        let limited = queues
+            .iter()
+            .filter_map(|(name, queue)| Some((Arc::clone(name), queue.concurrency?)))
+            .map(|(name, slots)| (name, slots as usize));
+        let delivery_limits: HashMap<_, _> = queues
+            .iter()
+            .filter(|(_, queue)| queue.kind == QueueKind::Classic || !queue.declare)
+            .map(|(name, queue)| (Arc::clone(name), queue.delivery_limit))
+            .collect();
+        Context {
+            name,
+            publisher: self.publisher.clone(),
+            results: Arc::clone(&self.results),
+            clock: Arc::clone(&self.clock),
+            limits: self.limits.clone(),
+            shutdown,
+            slots: Slots::new(slots, limited),
+            tasks: known_tasks(&self.registry, &self.tasks),
+            dead_exchange: self.topology.dead.exchange.clone(),
+            unknown_grace: self.settings.unknown_grace,
+            delivery_limits,
+            counters: Counters::default(),
+        }
+    }
+
+    fn queue_loop(&self, queue: &str, slots: usize, context: &Arc<Context>) -> QueueLoop {
+        let pace = self.pace(queue, slots);
+        let deliveries = self.broker.consume(Consume {
+            queue: queue.to_owned(),
+            declare: None,
+            prefetch: pace.slots,
+            acks: AckPolicy {
+                every: self.settings.acknowledge.every.max(1) as usize,
+                within: self.settings.acknowledge.within,
+            },
+            tag: context.name.clone(),
+        });
+        QueueLoop {
+            deliveries,
+            broker: self.broker.clone(),
+            context: Arc::clone(context),
+            watchdog: self.settings.watchdog,
+            pace,
+        }
+    }
+
+    /// Prefetch of one queue: as configured for the queue, else for the worker, else one per slot
+    /// and more while tasks are short. Where priorities are in use it stays at one per slot, since
+    /// a message that is here cannot be overtaken.
+    fn pace(&self, queue: &str, slots: usize) -> Pace {
+        let settings = self.topology.queues.get(queue);
+        let of_queue = settings.concurrency.map_or(slots, |limit| slots.min(limit as usize));
+        let slots = u16::try_from(of_queue.max(1)).unwrap_or(u16::MAX);
+        let fixed = settings.prefetch.or_else(|| self.settings.prefetch.fixed());
+        match fixed {
+            Some(prefetch) => Pace { slots: prefetch.max(1), most: prefetch.max(1) },
+            None if settings.max_priority.is_some() => Pace { slots, most: slots },
+            None => Pace { slots, most: MOST_AHEAD },
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Which handler runs which task.
+
+use super::Handler;
+use crate::task::TaskOptions;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// The tasks that a worker can run, by name.
+#[derive(Debug, Default)]
+pub struct Registry {
+    tasks: HashMap<String, Registered>,
+}
+
+/// A task in a [`Registry`].
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Registered {
+    /// What runs it.
+    pub handler: Arc<dyn Handler>,
+    /// What was declared about it.
+    pub options: TaskOptions,
+}
+
+/// Two tasks were given one name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("task `{name}` is registered twice; give one of the two another name")]
+pub struct DuplicateTask {
+    /// The name.
+    pub name: String,
+}
+
+impl Registry {
+    /// A registry without tasks.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a task.
+    ///
+    /// # Errors
+    ///
+    /// [`DuplicateTask`] when the name is taken; the task that has it stays.
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        options: TaskOptions,
+        handler: Arc<dyn Handler>,
+    ) -> Result<&mut Self, DuplicateTask> {
+        let name = name.into();
+        if self.tasks.contains_key(&name) {
+            return Err(DuplicateTask { name });
+        }
+        self.tasks.insert(name, Registered { handler, options });
+        Ok(self)
+    }
+
+    /// The task of this name, if there is one.
+    pub fn get(&self, name: &str) -> Option<&Registered> {
+        self.tasks.get(name)
+    }
+
+    /// The names of all tasks, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.tasks.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// How many tasks there are.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether there is no task.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+}
+
+impl fmt::Debug for Registered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registered").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::{Failure, Output, TaskContext};
+    use crate::protocol::Body;
+    use futures::future::BoxFuture;
+
+    struct Nothing;
+
+    impl Handler for Nothing {
+        fn call(
+            &self,
+            _: TaskContext,
+            _: Arc<Body>,
+        ) -> BoxFuture<'static, Result<Output, Failure>> {
+            Box::pin(async { Ok(Output::none()) })
+        }
+    }
+
+    #[test]
+    fn a_task_is_found_by_its_name_and_no_name_is_given_twice() {
+        let mut registry = Registry::new();
+        let slow = TaskOptions { queue: Some("slow".to_owned()), ..TaskOptions::default() };
+        registry.add("b", TaskOptions::default(), Arc::new(Nothing)).unwrap();
+        registry.add("a", slow.clone(), Arc::new(Nothing)).unwrap();
+
+        let refused = registry.add("a", TaskOptions::default(), Arc::new(Nothing)).unwrap_err();
+        assert_eq!(refused, DuplicateTask { name: "a".to_owned() });
+        assert_eq!(registry.get("a").unwrap().options, slow);
+        assert!(registry.get("c").is_none());
+        assert_eq!(registry.names(), ["a", "b"]);
+    }
+}

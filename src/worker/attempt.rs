@@ -1,0 +1,168 @@
+//! One execution of one delivery.
+
+use super::context::{Context, Known};
+use crate::broker::{Delivery, Settle};
+use crate::handler::TaskError;
+use crate::protocol::{
+    Body, Envelope, HeaderValue, Headers, Properties, TimeLimits, Unreadable, header,
+};
+use crate::task::RetryPolicy;
+use crate::{clock, protocol};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// A message that was read, and what this worker knows about its task.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) headers: Arc<Headers>,
+    pub(super) properties: Properties,
+    /// The body as it came, for whatever is published again.
+    bytes: protocol::Bytes,
+    pub(super) body: Arc<Body>,
+    pub(super) queue: Arc<str>,
+    pub(super) exchange: String,
+    pub(super) routing_key: String,
+    pub(super) redelivered: bool,
+    /// `None` when no such task is registered here.
+    pub(super) known: Option<Arc<Known>>,
+}
+
+/// A delivery that is no task that can be run, whole, with the reason.
+#[derive(Debug)]
+pub(super) struct NoTask {
+    pub(super) delivery: Delivery,
+    pub(super) reason: Unreadable,
+}
+
+/// The most entries in a task's history, and the longest text in one.
+const HISTORY: usize = 20;
+const LONGEST: usize = 500;
+
+impl Attempt {
+    /// Reads a delivery.
+    ///
+    /// # Errors
+    ///
+    /// The delivery and why it cannot be read.
+    pub(super) fn read(
+        delivery: Delivery,
+        cx: &Context,
+    ) -> Result<(Self, Settle), Box<NoTask>> {
+        let read = || {
+            let envelope = delivery.envelope(&cx.limits)?;
+            let body = Body::parse(&envelope, &cx.limits)?;
+            Ok((envelope, body))
+        };
+        let (envelope, body) = match read() {
+            Ok(parts) => parts,
+            Err(reason) => return Err(Box::new(NoTask { delivery, reason })),
+        };
+        let known = cx.known(&envelope.headers.task);
+        let attempt = Self {
+            headers: Arc::new(envelope.headers),
+            properties: envelope.properties,
+            bytes: envelope.body,
+            body: Arc::new(body),
+            queue: delivery.queue,
+            exchange: delivery.exchange,
+            routing_key: delivery.routing_key,
+            redelivered: delivery.redelivered,
+            known,
+        };
+        Ok((attempt, delivery.settle))
+    }
+
+    /// How this task is retried: as the call says, else as the task says.
+    pub(super) fn retry_policy(&self) -> Cow<'_, RetryPolicy> {
+        let header = self.headers.extra.get(header::RETRY);
+        match (&self.known, header) {
+            (Some(known), None) => Cow::Borrowed(&known.options.retry),
+            (Some(known), Some(header)) => Cow::Owned(known.options.retry.with_header(header)),
+            (None, _) => Cow::Owned(RetryPolicy::default()),
+        }
+    }
+
+    /// The soft and the hard limit: as the call says, else as the task says.
+    pub(super) fn limits(&self) -> (Option<Duration>, Option<Duration>) {
+        let TimeLimits { hard, soft } = self.headers.time_limits;
+        let options = self.known.as_ref().map(|known| &known.options);
+        let called = |limit: Option<f64>| {
+            limit.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        };
+        (
+            called(soft).or_else(|| options.and_then(|options| options.soft_limit)),
+            called(hard).or_else(|| options.and_then(|options| options.time_limit)),
+        )
+    }
+
+    /// Whether somebody is to learn the result.
+    pub(super) fn wants_result(&self, cx: &Context) -> bool {
+        let ignored = self.headers.ignore_result.unwrap_or_else(|| {
+            self.known.as_ref().is_some_and(|known| known.options.ignore_result)
+        });
+        !ignored && cx.results.wants(self.properties.reply_to.as_deref())
+    }
+
+    /// The message as it came, to be published again.
+    pub(super) fn envelope(&self) -> Envelope {
+        let mut headers = Headers::clone(&self.headers);
+        headers.forget_delivery();
+        let properties = Properties { expiration: None, ..self.properties.clone() };
+        Envelope { properties, headers, body: self.bytes.clone() }
+    }
+
+    /// The same, with one more line in its history.
+    pub(super) fn envelope_after(&self, error: &TaskError, cx: &Context) -> Envelope {
+        let mut envelope = self.envelope();
+        let history = envelope
+            .headers
+            .extra
+            .entry(header::ATTEMPTS.to_owned())
+            .or_insert_with(|| HeaderValue::List(Vec::new()));
+        if !matches!(history, HeaderValue::List(_)) {
+            *history = HeaderValue::List(Vec::new());
+        }
+        if let HeaderValue::List(entries) = history {
+            entries.push(self.history_entry(error, cx));
+            let surplus = entries.len().saturating_sub(HISTORY);
+            entries.drain(..surplus);
+        }
+        envelope
+    }
+
+    fn history_entry(&self, error: &TaskError, cx: &Context) -> HeaderValue {
+        let text = |text: &str| HeaderValue::Text(shorten(text).to_owned());
+        let mut entry = BTreeMap::from([
+            ("attempt".to_owned(), HeaderValue::from(self.headers.retries.saturating_add(1))),
+            ("at".to_owned(), HeaderValue::Text(clock::to_iso(cx.clock.now()))),
+            ("worker".to_owned(), text(&cx.name)),
+            ("error".to_owned(), text(&error.kind)),
+            ("message".to_owned(), text(&error.message)),
+        ]);
+        if let Some(detail) = &error.detail {
+            entry.insert("detail".to_owned(), text(detail));
+        }
+        HeaderValue::Table(entry)
+    }
+
+    /// How long until the task may start; zero when it may.
+    pub(super) fn not_due_for(&self, now: SystemTime) -> Duration {
+        self.headers.eta.map(|eta| clock::until(eta, now)).unwrap_or_default()
+    }
+
+    /// A whole number in one of our own headers.
+    pub(super) fn counter(&self, name: &str) -> u32 {
+        match self.headers.extra.get(name) {
+            Some(HeaderValue::Int(count)) => u32::try_from(*count).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+/// The start of `text`, cut at a character.
+fn shorten(text: &str) -> &str {
+    let end = text.char_indices().map(|(at, _)| at).nth(LONGEST).unwrap_or(text.len());
+    &text[..end]
+}

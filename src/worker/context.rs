@@ -1,0 +1,99 @@
+//! What every attempt of a worker shares.
+
+use super::slots::Slots;
+use crate::clock::Clock;
+use crate::handler::{Handler, Registry};
+use crate::protocol::Limits;
+use crate::publisher::Publisher;
+use crate::results::ResultBackend;
+use crate::shutdown::Shutdown;
+use crate::task::{TaskOptions, Tasks};
+use governor::DefaultDirectRateLimiter;
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Shared by all attempts of one worker.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// The worker's name, for logs and histories.
+    pub(super) name: String,
+    pub(super) publisher: Publisher,
+    pub(super) results: Arc<dyn ResultBackend>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) limits: Limits,
+    pub(super) shutdown: Shutdown,
+    pub(super) slots: Slots,
+    pub(super) tasks: HashMap<String, Arc<Known>>,
+    /// The exchange of the archive.
+    pub(super) dead_exchange: String,
+    pub(super) unknown_grace: Duration,
+    /// Deliveries of one message after which it is taken for poison, by queue.
+    pub(super) delivery_limits: HashMap<Arc<str>, u32>,
+    pub(super) counters: Counters,
+}
+
+/// A task that is registered here, with its effective options.
+pub(super) struct Known {
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) options: TaskOptions,
+    pub(super) rate: Option<DefaultDirectRateLimiter>,
+}
+
+/// What a worker has done so far.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    delivered: AtomicU64,
+    settled: AtomicU64,
+}
+
+impl Context {
+    pub(super) fn known(&self, task: &str) -> Option<Arc<Known>> {
+        self.tasks.get(task).cloned()
+    }
+}
+
+impl Counters {
+    pub(super) fn delivered(&self) {
+        self.delivered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn settled(&self) {
+        self.settled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Deliveries that are here and not settled.
+    pub(super) fn open(&self) -> u64 {
+        let settled = self.settled.load(Ordering::Relaxed);
+        self.delivered.load(Ordering::Relaxed).saturating_sub(settled)
+    }
+}
+
+/// Every registered task with its options, the configured ones over the declared.
+pub(super) fn known_tasks(registry: &Registry, tasks: &Tasks) -> HashMap<String, Arc<Known>> {
+    let known = registry.names().into_iter().filter_map(|name| {
+        let registered = registry.get(name)?;
+        let options = tasks.options(name, registered.options.clone());
+        let rate = options.rate.and_then(limiter);
+        let handler = Arc::clone(&registered.handler);
+        Some((name.to_owned(), Arc::new(Known { handler, options, rate })))
+    });
+    known.collect()
+}
+
+/// Lets `per_second` starts through each second, evenly, with bursts of up to one second's worth.
+fn limiter(per_second: f64) -> Option<DefaultDirectRateLimiter> {
+    let period = Duration::try_from_secs_f64(1.0 / per_second).ok()?;
+    let burst = NonZeroU32::new(per_second.clamp(1.0, f64::from(u32::MAX)) as u32)?;
+    let quota = governor::Quota::with_period(period)?.allow_burst(burst);
+    Some(DefaultDirectRateLimiter::direct(quota))
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Known").field("options", &self.options).finish_non_exhaustive()
+    }
+}

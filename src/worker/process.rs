@@ -1,0 +1,123 @@
+//! The whole life of one delivery: read, admit, run, decide, settle.
+
+use super::admit::{Admission, admit};
+use super::attempt::Attempt;
+use super::context::{Context, Known};
+use super::decide::{Decision, Judging, decide};
+use super::outcome::Outcome;
+use super::run::run;
+use super::settle::{settle, settle_unreadable};
+use crate::broker::{Delivery, Settle};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{Instrument, Span, debug, info, info_span, warn};
+
+/// Takes one delivery from arrival to settlement.
+///
+/// Never fails: whatever goes wrong with a task becomes its [`Outcome`], and if the broker is lost
+/// before the acknowledgement, the broker delivers the message again.
+pub(super) async fn process(delivery: Delivery, cx: Arc<Context>) {
+    cx.counters.delivered();
+    match Attempt::read(delivery, &cx) {
+        Ok((attempt, receipt)) => {
+            let span = span(&attempt);
+            live(attempt, receipt, &cx).instrument(span).await;
+        }
+        Err(no_task) => settle_unreadable(*no_task, &cx).await,
+    }
+    cx.counters.settled();
+}
+
+async fn live(attempt: Attempt, receipt: Settle, cx: &Context) {
+    let (outcome, receipt, ran) = attend(&attempt, receipt, cx).await;
+    let decision = decide(
+        &outcome,
+        Judging {
+            retries: attempt.headers.retries,
+            policy: &attempt.retry_policy(),
+            unknown_grace: cx.unknown_grace,
+            chance: fastrand::f64(),
+        },
+    );
+    log(&decision, ran);
+    settle(attempt, outcome, decision, receipt, cx).await;
+}
+
+/// Brings an attempt to its outcome. The receipt is gone if the task is acknowledged before it
+/// runs.
+async fn attend(
+    attempt: &Attempt,
+    receipt: Settle,
+    cx: &Context,
+) -> (Outcome, Option<Settle>, Option<Duration>) {
+    let known = match admit(attempt, cx, cx.clock.now()) {
+        Admission::Refused(outcome) => return (outcome, Some(receipt), None),
+        Admission::Go => attempt.known.as_deref(),
+        Admission::In(wait) => {
+            tokio::time::sleep(wait).await;
+            attempt.known.as_deref()
+        }
+    };
+    let Some(known) = known else {
+        return (Outcome::Unknown(Duration::ZERO), Some(receipt), None);
+    };
+    let Some(slot) = slot(attempt, known, cx).await else {
+        return (Outcome::Interrupted, Some(receipt), None);
+    };
+    if receipt.is_void() {
+        debug!("taken back by the broker before it began");
+        return (Outcome::Interrupted, Some(receipt), None);
+    }
+    let receipt = match known.options.acknowledge_early {
+        true => {
+            receipt.ack();
+            None
+        }
+        false => Some(receipt),
+    };
+    let started = Instant::now();
+    let outcome = run(attempt, known, cx).await;
+    drop(slot);
+    (outcome, receipt, Some(started.elapsed()))
+}
+
+/// Waits for the task's rate and for a slot. `None` when the worker drains meanwhile.
+async fn slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<super::slots::Slot> {
+    let ready = async {
+        if let Some(rate) = &known.rate {
+            rate.until_ready().await;
+        }
+        cx.slots.take(&attempt.queue).await
+    };
+    tokio::select! {
+        biased;
+        () = cx.shutdown.draining() => None,
+        slot = ready => slot,
+    }
+}
+
+fn span(attempt: &Attempt) -> Span {
+    info_span!(
+        "task",
+        task.name = %attempt.headers.task,
+        task.id = %attempt.headers.id,
+        attempt = attempt.headers.retries.saturating_add(1),
+        queue = %attempt.queue,
+    )
+}
+
+/// One line per attempt.
+fn log(decision: &Decision, ran: Option<Duration>) {
+    let ran = ran.map(tracing::field::debug);
+    match decision {
+        Decision::Succeed => info!(ran, "succeeded"),
+        Decision::Fail(error) => warn!(ran, %error, "discarded by the task"),
+        Decision::Retry { after, error } => warn!(ran, %error, ?after, "failed, trying again"),
+        Decision::Defer { after, why } => info!(ran, ?after, ?why, "put off"),
+        Decision::Bury { reason, error } => {
+            warn!(ran, %error, %reason, "given up, kept in the archive");
+        }
+        Decision::Recount(deliveries) => debug!(deliveries, "handed out again, counting it"),
+        Decision::GiveBack => info!("given back to the queue"),
+    }
+}

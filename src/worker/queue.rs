@@ -1,0 +1,151 @@
+//! Consumes one queue: hands each delivery to a process of its own, and watches that deliveries
+//! keep coming.
+
+use super::context::Context;
+use super::process::process;
+use crate::broker::{Broker, Deliveries};
+use futures::StreamExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+/// One queue being consumed.
+#[derive(Debug)]
+pub(super) struct QueueLoop {
+    pub(super) deliveries: Deliveries,
+    pub(super) broker: Broker,
+    pub(super) context: Arc<Context>,
+    /// Zero switches the watchdog off.
+    pub(super) watchdog: Duration,
+    pub(super) pace: Pace,
+}
+
+/// How prefetch follows the work.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Slots of this queue; the prefetch for long tasks.
+    pub(super) slots: u16,
+    /// The most that is ever prefetched; equal to `slots` when prefetch is fixed.
+    pub(super) most: u16,
+}
+
+/// How often the pace is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Work for about this long should be at hand.
+const AHEAD: Duration = Duration::from_millis(50);
+
+impl QueueLoop {
+    /// Consumes until the worker drains, then gives back what was not begun, waits for what was,
+    /// and acknowledges it.
+    pub(super) async fn run(mut self) {
+        let processes = TaskTracker::new();
+        let mut watch = interval(if self.watchdog.is_zero() { LOOK * 7200 } else { self.watchdog });
+        let mut look = interval(LOOK);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut since_look, mut since_watch) = (0_u32, 0_u32);
+        let mut looked = Instant::now();
+        let shutdown = self.context.shutdown.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.draining() => break,
+                delivery = self.deliveries.next() => match delivery {
+                    Some(delivery) => {
+                        since_look += 1;
+                        since_watch += 1;
+                        processes.spawn(process(delivery, Arc::clone(&self.context)));
+                    }
+                    None => break,
+                },
+                _ = look.tick() => {
+                    self.adapt(since_look, looked.elapsed());
+                    (since_look, looked) = (0, Instant::now());
+                }
+                _ = watch.tick(), if !self.watchdog.is_zero() => {
+                    if since_watch == 0 && processes.is_empty() {
+                        self.look_for_stall().await;
+                    }
+                    since_watch = 0;
+                }
+            }
+        }
+        self.deliveries.stop().await;
+        processes.close();
+        processes.wait().await;
+        self.deliveries.close().await;
+    }
+
+    /// Prefetches more when tasks are short: then the way to the broker is what costs time. Long
+    /// tasks are prefetched one per slot, so that other workers and urgent tasks are not kept
+    /// waiting behind them.
+    fn adapt(&mut self, started: u32, within: Duration) {
+        let now = self.deliveries.prefetch();
+        let wanted = self.pace.wanted(now, started, within);
+        if wanted != now {
+            debug!(queue = %self.deliveries.queue(), from = now, to = wanted, "prefetch");
+            self.deliveries.set_prefetch(wanted);
+        }
+    }
+
+    /// Consumes anew when the queue has messages, this consumer is there, and nothing arrives.
+    async fn look_for_stall(&mut self) {
+        if !self.deliveries.is_consuming() || !self.broker.is_connected() {
+            return;
+        }
+        let queue = self.deliveries.queue();
+        match self.broker.depth(queue).await {
+            Ok(Some(depth)) if depth.ready > 0 => {
+                warn!(%queue, ready = depth.ready, "messages wait and none arrives, consuming anew");
+                self.deliveries.restart();
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                warn!(%queue, "the queue is gone, waiting for it");
+                self.deliveries.restart();
+            }
+            Err(error) => debug!(%error, "cannot look at the queue"),
+        }
+    }
+}
+
+impl Pace {
+    /// The prefetch for a queue of which `started` tasks began `within` this long.
+    ///
+    /// It moves by doubling and halving, with a gap between the two, so that it rests.
+    fn wanted(self, now: u16, started: u32, within: Duration) -> u16 {
+        let rate = f64::from(started) / within.as_secs_f64().max(0.001);
+        let ahead = rate * AHEAD.as_secs_f64();
+        let now_f = f64::from(now);
+        let next = if ahead * 2.0 > now_f {
+            now.saturating_mul(2)
+        } else if ahead * 8.0 < now_f {
+            now / 2
+        } else {
+            now
+        };
+        next.clamp(self.slots, self.most.max(self.slots))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefetch_grows_for_short_tasks_and_returns_to_one_per_slot_for_long_ones() {
+        let pace = Pace { slots: 4, most: 200 };
+        let step = |now, started| pace.wanted(now, started, Duration::from_secs(1));
+        assert_eq!(step(4, 2), 4, "long tasks");
+        assert_eq!(step(4, 1_000), 8, "short tasks");
+        assert_eq!(step(128, 10_000), 200, "never above the most");
+        assert_eq!(step(200, 10_000), 200);
+        assert_eq!(step(200, 10), 100, "the rush is over");
+        assert_eq!(step(8, 1), 4);
+        assert_eq!(step(64, 1_000), 128);
+        assert_eq!(step(128, 1_000), 128, "at rest");
+    }
+}

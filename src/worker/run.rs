@@ -1,0 +1,90 @@
+//! Runs the handler of an attempt under its time limits.
+
+use super::attempt::Attempt;
+use super::context::{Context, Known};
+use super::outcome::Outcome;
+use super::report;
+use crate::handler::{Progress, TaskContext};
+use futures::FutureExt;
+use std::any::Any;
+use std::future::{Future, pending};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How long a task that was asked to stop, because the worker aborts, is given to end by itself.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Runs one attempt to its end. A panic is an outcome like any other.
+pub(super) async fn run(attempt: &Attempt, known: &Known, cx: &Context) -> Outcome {
+    let (soft, hard) = attempt.limits();
+    let cancel = CancellationToken::new();
+    let (progress, reports) = progress(attempt, cx);
+    let task = TaskContext {
+        headers: Arc::clone(&attempt.headers),
+        queue: Arc::clone(&attempt.queue),
+        redelivered: attempt.redelivered,
+        deadline: hard.map(|limit| Instant::now() + limit),
+        cancel: cancel.clone(),
+        progress,
+    };
+    let call = || known.handler.call(task, Arc::clone(&attempt.body));
+    // A handler may panic before it has made its future.
+    let handler = async move { call().await };
+    let mut handler = std::pin::pin!(AssertUnwindSafe(handler).catch_unwind());
+    let mut soft_limit = std::pin::pin!(after(soft));
+    let mut hard_limit = std::pin::pin!(after(hard));
+    let mut reporting = std::pin::pin!(report::forward(attempt, reports, cx));
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut handler => return judge(ended),
+            () = cx.shutdown.aborting() => break,
+            () = &mut hard_limit => return Outcome::TimedOut(hard.unwrap_or_default()),
+            () = &mut soft_limit, if !cancel.is_cancelled() => cancel.cancel(),
+            () = &mut reporting => {}
+        }
+    }
+    cancel.cancel();
+    match tokio::time::timeout(LAST_WORDS, handler).await {
+        Ok(Ok(Ok(output))) => Outcome::Done(output),
+        _ => Outcome::Interrupted,
+    }
+}
+
+type Ended = Result<Result<crate::handler::Output, crate::handler::Failure>, Box<dyn Any + Send>>;
+
+fn judge(ended: Ended) -> Outcome {
+    match ended {
+        Ok(Ok(output)) => Outcome::Done(output),
+        Ok(Err(failure)) => Outcome::Failed(failure),
+        Err(panic) => Outcome::Panicked(panic_message(&*panic)),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+fn after(limit: Option<Duration>) -> impl Future<Output = ()> {
+    let sleep = limit.map(tokio::time::sleep);
+    async move {
+        match sleep {
+            Some(sleep) => sleep.await,
+            None => pending().await,
+        }
+    }
+}
+
+/// Where the task reports progress; nowhere when nobody would learn of it.
+fn progress(attempt: &Attempt, cx: &Context) -> (Progress, Option<report::Reports>) {
+    if !attempt.wants_result(cx) {
+        return (Progress::default(), None);
+    }
+    let (sender, reports) = watch::channel(None);
+    (Progress::new(sender), Some(reports))
+}

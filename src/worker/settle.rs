@@ -1,0 +1,261 @@
+//! Carries a decision out: result, then follow-ups, then acknowledgement.
+//!
+//! The order is what loses nothing. Whatever dies after a step leaves the message with the broker,
+//! which hands it out again; at worst a step is done twice, with the same id.
+
+use super::attempt::{Attempt, NoTask};
+use super::context::Context;
+use super::decide::{Decision, Deferral, EXPIRED};
+use super::outcome::Outcome;
+use super::report;
+use crate::archive::{Burial, Reason, bury};
+use crate::broker::{PublishError, RawMessage, Settle};
+use crate::clock;
+use crate::handler::TaskError;
+use crate::protocol::{EncodeError, Envelope, HeaderValue, TaskState, header};
+use crate::results::Document;
+use crate::topology::Destination;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{debug, error, warn};
+
+/// How long one try to publish may take before the delivery is looked at again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The wait between tries to store a result.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// What became of a step that must be done before the acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Done,
+    /// Not possible, now or ever; somebody must be told.
+    Impossible,
+    /// The broker has taken the delivery back: it will be handed out again.
+    Void,
+}
+
+/// Carries out what was decided about a delivery.
+pub(super) async fn settle(
+    attempt: Attempt,
+    outcome: Outcome,
+    decision: Decision,
+    receipt: Option<Settle>,
+    cx: &Context,
+) {
+    let settling = Settling { attempt: &attempt, receipt: receipt.as_ref(), cx };
+    let step = match decision {
+        Decision::Succeed => settling.succeed(&outcome).await,
+        Decision::Fail(error) => settling.tell_error(TaskState::Failure, &error).await,
+        Decision::Retry { after, error } => settling.retry(after, &error).await,
+        Decision::Defer { after, why } => settling.defer(after, why).await,
+        Decision::Bury { reason, error } => settling.bury(reason, &error).await,
+        Decision::Recount(deliveries) => settling.recount(deliveries).await,
+        Decision::GiveBack => {
+            return receipt.into_iter().for_each(Settle::give_back);
+        }
+    };
+    let Some(receipt) = receipt else { return };
+    match step {
+        Step::Done if receipt.is_void() => {
+            warn!("done, but the broker had taken the message back: it will run again");
+        }
+        Step::Done => receipt.ack(),
+        // The queue's dead-letter exchange is the last place where it is not lost.
+        Step::Impossible => receipt.reject(),
+        Step::Void => debug!("the broker has taken the message back"),
+    }
+}
+
+/// Keeps a message that is no task in the archive.
+pub(super) async fn settle_unreadable(no_task: NoTask, cx: &Context) {
+    let NoTask { delivery, reason } = no_task;
+    warn!(queue = %delivery.queue, error = %reason, "unreadable, kept in the archive");
+    let burial = Burial {
+        reason: Reason::Unreadable,
+        error: TaskError::new(reason.reason(), reason.to_string()),
+        at: cx.clock.now(),
+        queue: delivery.queue.to_string(),
+        exchange: delivery.exchange.clone(),
+        routing_key: delivery.routing_key.clone(),
+        worker: cx.name.clone(),
+    };
+    let message = bury(RawMessage::from(&delivery), &cx.dead_exchange, &burial);
+    match publish(message, Some(&delivery.settle), cx).await {
+        Step::Done => delivery.settle.ack(),
+        Step::Impossible => delivery.settle.reject(),
+        Step::Void => {}
+    }
+}
+
+/// One delivery while it is being settled.
+struct Settling<'a> {
+    attempt: &'a Attempt,
+    receipt: Option<&'a Settle>,
+    cx: &'a Context,
+}
+
+impl Settling<'_> {
+    async fn succeed(&self, outcome: &Outcome) -> Step {
+        let Outcome::Done(output) = outcome else { return Step::Done };
+        if !self.attempt.wants_result(self.cx) {
+            return Step::Done;
+        }
+        match report::success(self.attempt, output, self.cx) {
+            Ok(document) => self.store(document).await,
+            Err(error) => {
+                let error = TaskError::new("EncodeError", format!("the result {error}"));
+                self.bury(Reason::Rejected, &error).await
+            }
+        }
+    }
+
+    async fn retry(&self, after: Duration, error: &TaskError) -> Step {
+        let mut envelope = self.attempt.envelope_after(error, self.cx);
+        envelope.headers.retries = envelope.headers.retries.saturating_add(1);
+        envelope.headers.eta = None;
+        match self.send_back(envelope, after).await {
+            Step::Done => self.tell_error(TaskState::Retry, error).await,
+            other => other,
+        }
+    }
+
+    async fn defer(&self, after: Duration, why: Deferral) -> Step {
+        let mut envelope = self.attempt.envelope();
+        let extra = &mut envelope.headers.extra;
+        match why {
+            Deferral::NotDue => {}
+            Deferral::Snoozed => {
+                let snoozes = self.attempt.counter(header::SNOOZES).saturating_add(1);
+                extra.insert(header::SNOOZES.to_owned(), snoozes.into());
+                envelope.headers.eta = None;
+            }
+            Deferral::Unknown => {
+                let now = clock::to_iso(self.cx.clock.now());
+                let since = || HeaderValue::Text(now);
+                extra.entry(header::UNKNOWN_SINCE.to_owned()).or_insert_with(since);
+            }
+        }
+        self.send_back(envelope, after).await
+    }
+
+    /// Publishes the message to its own queue again, with one more delivery counted.
+    async fn recount(&self, deliveries: u32) -> Step {
+        let mut envelope = self.attempt.envelope();
+        let extra = &mut envelope.headers.extra;
+        extra.insert(header::DELIVERIES.to_owned(), deliveries.into());
+        self.send_back(envelope, Duration::ZERO).await
+    }
+
+    /// Publishes an envelope so that it comes to its queue after `wait`. What can never arrive
+    /// goes to the archive.
+    async fn send_back(&self, envelope: Envelope, wait: Duration) -> Step {
+        let destination = Destination::foreign_queue(self.attempt.queue.as_ref());
+        loop {
+            let publisher = &self.cx.publisher;
+            let sent = publisher.publish(envelope.clone(), &destination, wait, PATIENCE).await;
+            match sent {
+                Ok(()) => return Step::Done,
+                Err(error) if error.is_transient() => {
+                    if self.is_void() {
+                        return Step::Void;
+                    }
+                    warn!(%error, "not published, keeping the delivery and trying again");
+                }
+                Err(error) => {
+                    let error = TaskError::new("PublishError", error.to_string());
+                    return self.bury(Reason::Undeliverable, &error).await;
+                }
+            }
+        }
+    }
+
+    /// Puts the whole message into the archive, then tells the caller.
+    async fn bury(&self, reason: Reason, error: &TaskError) -> Step {
+        let attempt = self.attempt;
+        let burial = Burial {
+            reason,
+            error: error.clone(),
+            at: self.cx.clock.now(),
+            queue: attempt.queue.to_string(),
+            exchange: attempt.exchange.clone(),
+            routing_key: attempt.routing_key.clone(),
+            worker: self.cx.name.clone(),
+        };
+        let envelope = attempt.envelope_after(error, self.cx);
+        let route = &Destination::foreign_queue(attempt.queue.as_ref()).route;
+        let message = RawMessage::try_new(&route.exchange, &route.routing_key, &envelope);
+        let message = match message {
+            Ok(message) => bury(message, &self.cx.dead_exchange, &burial),
+            Err(error) => return impossible(&error),
+        };
+        match publish(message, self.receipt, self.cx).await {
+            Step::Done if error.kind == EXPIRED => self.tell_error(TaskState::Revoked, error).await,
+            Step::Done => self.tell_error(TaskState::Failure, error).await,
+            other => other,
+        }
+    }
+
+    async fn tell_error(&self, state: TaskState, error: &TaskError) -> Step {
+        if !self.attempt.wants_result(self.cx) {
+            return Step::Done;
+        }
+        match report::error(self.attempt, state, error, self.cx) {
+            Ok(document) => self.store(document).await,
+            Err(error) => impossible(&error),
+        }
+    }
+
+    /// Stores a result; tries until it is stored or the delivery is void.
+    async fn store(&self, document: Document) -> Step {
+        loop {
+            match self.cx.results.store(document.clone()).await {
+                Ok(()) => return Step::Done,
+                Err(error) if error.is_transient => {
+                    if self.is_void() {
+                        return Step::Void;
+                    }
+                    warn!(%error, "not acknowledging before the result is stored, trying again");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                Err(error) => {
+                    error!(%error, "the result can never be stored; the task is done without it");
+                    return Step::Done;
+                }
+            }
+        }
+    }
+
+    fn is_void(&self) -> bool {
+        self.receipt.is_some_and(Settle::is_void)
+    }
+}
+
+/// Publishes into the archive; tries until it is there or the delivery is void.
+async fn publish(message: RawMessage, receipt: Option<&Settle>, cx: &Context) -> Step {
+    let message = Arc::new(message);
+    loop {
+        match cx.publisher.bury(Arc::clone(&message), PATIENCE).await {
+            Ok(()) => return Step::Done,
+            Err(error) if error.is_transient() => {
+                if receipt.is_some_and(Settle::is_void) {
+                    return Step::Void;
+                }
+                warn!(%error, "not archived, keeping the delivery and trying again");
+            }
+            Err(error @ PublishError::Unroutable { .. }) => {
+                error!(%error, "the archive is missing; rejecting the message");
+                return Step::Impossible;
+            }
+            Err(error) => {
+                error!(%error, "the archive cannot take the message; rejecting it");
+                return Step::Impossible;
+            }
+        }
+    }
+}
+
+fn impossible(error: &EncodeError) -> Step {
+    error!(%error, "the message cannot be written again; rejecting it");
+    Step::Impossible
+}
