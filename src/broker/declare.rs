@@ -233,8 +233,9 @@ fn items(topology: &Topology) -> impl Iterator<Item = Item<'_>> {
 
 async fn at_once(connection: &Connection, topology: &Topology) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
-    let declared = futures::stream::iter(items(topology))
-        .map(|item| perform(&channel, item))
+    // Collected first: the compiler cannot see that a lazy map of borrowed items may be sent.
+    let declarations: Vec<_> = items(topology).map(|item| perform(&channel, item)).collect();
+    let declared = futures::stream::iter(declarations)
         .buffered(IN_FLIGHT)
         .try_collect::<()>()
         .await;

@@ -1,5 +1,6 @@
 //! A message on its way to the broker.
 
+use super::Delivery;
 use super::fields::field;
 use crate::ids::TaskId;
 use crate::protocol::{Bytes, Format, HeaderValue};
@@ -48,5 +49,18 @@ impl RawMessage {
         self.properties = self.properties.with_headers(headers);
         self.exchange = entry;
         self
+    }
+}
+
+impl From<&Delivery> for RawMessage {
+    /// The message as it came, to be published to the same place.
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            exchange: delivery.exchange.clone(),
+            routing_key: delivery.routing_key.clone(),
+            properties: delivery.properties.clone(),
+            body: delivery.body.clone(),
+            mandatory: true,
+        }
     }
 }

@@ -149,6 +149,20 @@ impl Publisher {
         self.deliver(Arc::new(message), destination, deadline).await.map_err(SendError::from)
     }
 
+    /// Publishes a message into the archive, which is declared if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// See [`PublishError`].
+    pub async fn bury(
+        &self,
+        message: Arc<RawMessage>,
+        deadline: Duration,
+    ) -> Result<(), PublishError> {
+        let archive = Destination::exchange(&message.exchange, &message.routing_key);
+        self.deliver(message, &archive, deadline).await
+    }
+
     /// Publishes a message as it is, declaring what the broker misses.
     async fn deliver(
         &self,

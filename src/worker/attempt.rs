@@ -1,6 +1,7 @@
 //! One execution of one delivery.
 
 use super::context::{Context, Known};
+use crate::archive::AttemptRecord;
 use crate::broker::{Delivery, Settle};
 use crate::handler::TaskError;
 use crate::protocol::{
@@ -9,7 +10,6 @@ use crate::protocol::{
 use crate::task::RetryPolicy;
 use crate::{clock, protocol};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -35,10 +35,6 @@ pub(super) struct NoTask {
     pub(super) delivery: Delivery,
     pub(super) reason: Unreadable,
 }
-
-/// The most entries in a task's history, and the longest text in one.
-const HISTORY: usize = 20;
-const LONGEST: usize = 500;
 
 impl Attempt {
     /// Reads a delivery.
@@ -114,37 +110,28 @@ impl Attempt {
     }
 
     /// The same, with one more line in its history.
-    pub(super) fn envelope_after(&self, error: &TaskError, cx: &Context) -> Envelope {
+    pub(super) fn envelope_after(
+        &self,
+        error: &TaskError,
+        took: Duration,
+        cx: &Context,
+    ) -> Envelope {
         let mut envelope = self.envelope();
-        let history = envelope
-            .headers
-            .extra
-            .entry(header::ATTEMPTS.to_owned())
-            .or_insert_with(|| HeaderValue::List(Vec::new()));
-        if !matches!(history, HeaderValue::List(_)) {
-            *history = HeaderValue::List(Vec::new());
-        }
-        if let HeaderValue::List(entries) = history {
-            entries.push(self.history_entry(error, cx));
-            let surplus = entries.len().saturating_sub(HISTORY);
-            entries.drain(..surplus);
-        }
+        let record = AttemptRecord {
+            number: self.headers.retries.saturating_add(1),
+            at: cx.clock.now(),
+            took,
+            worker: cx.name.clone(),
+            error: match &error.detail {
+                Some(detail) => format!("{error}\n{detail}"),
+                None => error.to_string(),
+            },
+        };
+        let extra = &mut envelope.headers.extra;
+        let earlier = extra.get(header::ATTEMPTS).unwrap_or(&HeaderValue::Null);
+        let history = record.add_to(earlier);
+        extra.insert(header::ATTEMPTS.to_owned(), history);
         envelope
-    }
-
-    fn history_entry(&self, error: &TaskError, cx: &Context) -> HeaderValue {
-        let text = |text: &str| HeaderValue::Text(shorten(text).to_owned());
-        let mut entry = BTreeMap::from([
-            ("attempt".to_owned(), HeaderValue::from(self.headers.retries.saturating_add(1))),
-            ("at".to_owned(), HeaderValue::Text(clock::to_iso(cx.clock.now()))),
-            ("worker".to_owned(), text(&cx.name)),
-            ("error".to_owned(), text(&error.kind)),
-            ("message".to_owned(), text(&error.message)),
-        ]);
-        if let Some(detail) = &error.detail {
-            entry.insert("detail".to_owned(), text(detail));
-        }
-        HeaderValue::Table(entry)
     }
 
     /// How long until the task may start; zero when it may.
@@ -159,10 +146,4 @@ impl Attempt {
             _ => 0,
         }
     }
-}
-
-/// The start of `text`, cut at a character.
-fn shorten(text: &str) -> &str {
-    let end = text.char_indices().map(|(at, _)| at).nth(LONGEST).unwrap_or(text.len());
-    &text[..end]
 }

@@ -30,6 +30,7 @@ use crate::results::ResultBackend;
 use crate::shutdown::Shutdown;
 use crate::task::Tasks;
 use crate::topology::{self, QueueKind, Topology};
+use crate::units::Count;
 use context::{Context, Counters, known_tasks};
 use queue::{Pace, QueueLoop};
 use slots::Slots;
@@ -182,7 +183,12 @@ impl Worker {
         let settings = self.topology.queues.get(queue);
         let of_queue = settings.concurrency.map_or(slots, |limit| slots.min(limit as usize));
         let slots = u16::try_from(of_queue.max(1)).unwrap_or(u16::MAX);
-        let fixed = settings.prefetch.or_else(|| self.settings.prefetch.fixed());
+        let fixed = match self.settings.prefetch {
+            Count::Auto => settings.prefetch,
+            Count::Fixed(prefetch) => {
+                settings.prefetch.or(Some(u16::try_from(prefetch.get()).unwrap_or(u16::MAX)))
+            }
+        };
         match fixed {
             Some(prefetch) => Pace { slots: prefetch.max(1), most: prefetch.max(1) },
             None if settings.max_priority.is_some() => Pace { slots, most: slots },

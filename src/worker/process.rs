@@ -6,7 +6,7 @@ use super::context::{Context, Known};
 use super::decide::{Decision, Judging, decide};
 use super::outcome::Outcome;
 use super::run::run;
-use super::settle::{settle, settle_unreadable};
+use super::settle::{Ended, settle, settle_unreadable};
 use crate::broker::{Delivery, Settle};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +40,8 @@ async fn live(attempt: Attempt, receipt: Settle, cx: &Context) {
         },
     );
     log(&decision, ran);
-    settle(attempt, outcome, decision, receipt, cx).await;
+    let ended = Ended { attempt, outcome, took: ran.unwrap_or_default() };
+    settle(ended, decision, receipt, cx).await;
 }
 
 /// Brings an attempt to its outcome. The receipt is gone if the task is acknowledged before it

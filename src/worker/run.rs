@@ -30,9 +30,12 @@ pub(super) async fn run(attempt: &Attempt, known: &Known, cx: &Context) -> Outco
         cancel: cancel.clone(),
         progress,
     };
+    // A handler may panic before it has made its future, too.
     let call = || known.handler.call(task, Arc::clone(&attempt.body));
-    // A handler may panic before it has made its future.
-    let handler = async move { call().await };
+    let handler = match std::panic::catch_unwind(AssertUnwindSafe(call)) {
+        Ok(handler) => handler,
+        Err(panic) => return Outcome::Panicked(panic_message(&*panic)),
+    };
     let mut handler = std::pin::pin!(AssertUnwindSafe(handler).catch_unwind());
     let mut soft_limit = std::pin::pin!(after(soft));
     let mut hard_limit = std::pin::pin!(after(hard));

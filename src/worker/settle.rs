@@ -8,7 +8,7 @@ use super::context::Context;
 use super::decide::{Decision, Deferral, EXPIRED};
 use super::outcome::Outcome;
 use super::report;
-use crate::archive::{Burial, Reason, bury};
+use crate::archive::{Burial, Reason};
 use crate::broker::{PublishError, RawMessage, Settle};
 use crate::clock;
 use crate::handler::TaskError;
@@ -35,15 +35,24 @@ enum Step {
     Void,
 }
 
+/// An attempt with its outcome.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) attempt: Attempt,
+    pub(super) outcome: Outcome,
+    /// How long it ran; zero if it was not begun.
+    pub(super) took: Duration,
+}
+
 /// Carries out what was decided about a delivery.
 pub(super) async fn settle(
-    attempt: Attempt,
-    outcome: Outcome,
+    ended: Ended,
     decision: Decision,
     receipt: Option<Settle>,
     cx: &Context,
 ) {
-    let settling = Settling { attempt: &attempt, receipt: receipt.as_ref(), cx };
+    let Ended { attempt, outcome, took } = ended;
+    let settling = Settling { attempt: &attempt, took, receipt: receipt.as_ref(), cx };
     let step = match decision {
         Decision::Succeed => settling.succeed(&outcome).await,
         Decision::Fail(error) => settling.tell_error(TaskState::Failure, &error).await,
@@ -73,14 +82,12 @@ pub(super) async fn settle_unreadable(no_task: NoTask, cx: &Context) {
     warn!(queue = %delivery.queue, error = %reason, "unreadable, kept in the archive");
     let burial = Burial {
         reason: Reason::Unreadable,
-        error: TaskError::new(reason.reason(), reason.to_string()),
+        error: Some(reason.to_string()),
         at: cx.clock.now(),
         queue: delivery.queue.to_string(),
-        exchange: delivery.exchange.clone(),
-        routing_key: delivery.routing_key.clone(),
         worker: cx.name.clone(),
     };
-    let message = bury(RawMessage::from(&delivery), &cx.dead_exchange, &burial);
+    let message = burial.bury(RawMessage::from(&delivery), &cx.dead_exchange);
     match publish(message, Some(&delivery.settle), cx).await {
         Step::Done => delivery.settle.ack(),
         Step::Impossible => delivery.settle.reject(),
@@ -91,6 +98,8 @@ pub(super) async fn settle_unreadable(no_task: NoTask, cx: &Context) {
 /// One delivery while it is being settled.
 struct Settling<'a> {
     attempt: &'a Attempt,
+    /// How long it ran, if it did.
+    took: Duration,
     receipt: Option<&'a Settle>,
     cx: &'a Context,
 }
@@ -111,7 +120,7 @@ impl Settling<'_> {
     }
 
     async fn retry(&self, after: Duration, error: &TaskError) -> Step {
-        let mut envelope = self.attempt.envelope_after(error, self.cx);
+        let mut envelope = self.attempt.envelope_after(error, self.took, self.cx);
         envelope.headers.retries = envelope.headers.retries.saturating_add(1);
         envelope.headers.eta = None;
         match self.send_back(envelope, after).await {
@@ -175,18 +184,15 @@ impl Settling<'_> {
         let attempt = self.attempt;
         let burial = Burial {
             reason,
-            error: error.clone(),
+            error: Some(error.to_string()),
             at: self.cx.clock.now(),
             queue: attempt.queue.to_string(),
-            exchange: attempt.exchange.clone(),
-            routing_key: attempt.routing_key.clone(),
             worker: self.cx.name.clone(),
         };
-        let envelope = attempt.envelope_after(error, self.cx);
-        let route = &Destination::foreign_queue(attempt.queue.as_ref()).route;
-        let message = RawMessage::try_new(&route.exchange, &route.routing_key, &envelope);
-        let message = match message {
-            Ok(message) => bury(message, &self.cx.dead_exchange, &burial),
+        let envelope = attempt.envelope_after(error, self.took, self.cx);
+        let (exchange, routing_key) = (attempt.exchange.as_str(), attempt.routing_key.as_str());
+        let message = match RawMessage::try_new(exchange, routing_key, &envelope) {
+            Ok(message) => burial.bury(message, &self.cx.dead_exchange),
             Err(error) => return impossible(&error),
         };
         match publish(message, self.receipt, self.cx).await {
