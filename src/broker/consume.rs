@@ -147,6 +147,15 @@ impl Deliveries {
         matches!(&self.state, State::Consuming(open) if open.line.channel.status().connected())
     }
 
+    /// Waits until the first consumer has started. Cancel safe.
+    pub async fn opened(&mut self) {
+        if let State::Opening { opening, before: None } = &mut self.state
+            && let Some(open) = opening.await
+        {
+            self.consuming(open);
+        }
+    }
+
     /// Changes the prefetch of the running consumer. Deliveries that are here stay valid.
     ///
     /// RabbitMQ applies a prefetch when a consumer starts, so the consumer is replaced by another

@@ -72,6 +72,8 @@ pub struct Inbox {
 #[derive(Debug)]
 struct Shared {
     queue: String,
+    /// Turns true once the queue exists.
+    open: watch::Sender<bool>,
     watched: Mutex<HashMap<TaskId, watch::Sender<Latest>>>,
 }
 
@@ -87,7 +89,9 @@ impl Inbox {
     /// Opens a reply queue of its own on `broker`.
     pub fn open(broker: &Broker) -> Self {
         let queue = format!("celeriac.reply.{}", TaskId::random());
-        let shared = Arc::new(Shared { queue: queue.clone(), watched: Mutex::default() });
+        let (open, _) = watch::channel(false);
+        let watched = Mutex::default();
+        let shared = Arc::new(Shared { queue: queue.clone(), open, watched });
         let expires = i64::try_from(REPLY_QUEUE_EXPIRES.as_millis()).unwrap_or(i64::MAX);
         let arguments = Arguments::from([("x-expires".to_owned(), expires.into())]);
         let deliveries = broker.consume(Consume {
@@ -105,6 +109,13 @@ impl Inbox {
     /// The queue to name as `reply_to`.
     pub fn queue(&self) -> &str {
         &self.shared.queue
+    }
+
+    /// Waits until the queue exists, so that no answer can be too early for it. Cancel safe.
+    pub async fn ready(&self) {
+        let mut open = self.shared.open.subscribe();
+        // The sender lives as long as this inbox.
+        let _ = open.wait_for(|open| *open).await;
     }
 
     /// Follows a task. Do it before the task is sent, or a quick answer is missed.
@@ -163,9 +174,11 @@ impl Shared {
 }
 
 async fn receive(mut deliveries: Deliveries, shared: Arc<Shared>) {
+    deliveries.opened().await;
+    shared.open.send_replace(true);
     while let Some(delivery) = deliveries.next().await {
         let format = delivery.content_type().and_then(|kind| Format::from_content_type(&kind));
-        match StoredResult::decode(format.unwrap_or(Format::Json), delivery.body) {
+        match StoredResult::decode(format.unwrap_or(Format::Json), delivery.body.clone()) {
             Ok(result) => shared.hand_over(result),
             Err(error) => debug!(%error, "an unreadable result"),
         }

@@ -133,7 +133,7 @@ impl Worker {
         let limited = queues
             .iter()
             .filter_map(|(name, queue)| Some((Arc::clone(name), queue.concurrency?)))
-            .map(|(name, slots)| (name, slots as usize));
+            .map(|(name, slots)| (name, slots));
         let delivery_limits: HashMap<_, _> = queues
             .iter()
             .filter(|(_, queue)| queue.kind == QueueKind::Classic || !queue.declare)
@@ -181,7 +181,7 @@ impl Worker {
     /// a message that is here cannot be overtaken.
     fn pace(&self, queue: &str, slots: usize) -> Pace {
         let settings = self.topology.queues.get(queue);
-        let of_queue = settings.concurrency.map_or(slots, |limit| slots.min(limit as usize));
+        let of_queue = settings.concurrency.map_or(slots, |limit| slots.min(limit));
         let slots = u16::try_from(of_queue.max(1)).unwrap_or(u16::MAX);
         let fixed = match self.settings.prefetch {
             Count::Auto => settings.prefetch,
