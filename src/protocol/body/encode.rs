@@ -6,8 +6,9 @@ use crate::protocol::{Embed, EncodeError, Format};
 use serde::Serialize;
 
 impl Body {
-    /// Encodes a body. What follows is an empty map when nothing does: null would do as well while
-    /// a task runs, but a Celery worker that kills it at its time limit looks into the map.
+    /// Encodes a body. What follows is an empty map when nothing does: a Celery worker runs a task
+    /// with null there too, but code of its users that asks the request for its chord or errbacks
+    /// breaks on it.
     ///
     /// # Errors
     ///
