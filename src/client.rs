@@ -189,11 +189,8 @@ impl<T: DeserializeOwned> TaskHandle<T> {
     pub async fn result(mut self) -> Result<T, ResultError> {
         let result = self.watch.ended().await;
         let id = self.sent.id;
-        let decode = |why| ResultError::Decode {
-            id: id.clone(),
-            wanted: std::any::type_name::<T>(),
-            why,
-        };
+        let decode =
+            |why| ResultError::Decode { id: id.clone(), wanted: std::any::type_name::<T>(), why };
         match result.exception().map_err(decode)? {
             None => result.result.decode().map_err(decode),
             Some(exception) => Err(ResultError::Failed {

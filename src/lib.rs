@@ -1,5 +1,6 @@
 //! Celeriac, the task runner for RabbitMQ: it speaks Celery's protocol and loses nothing.
 
+pub mod app;
 pub mod archive;
 pub mod backoff;
 pub mod broker;

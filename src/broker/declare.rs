@@ -235,10 +235,8 @@ async fn at_once(connection: &Connection, topology: &Topology) -> lapin::Result<
     let channel = connection.create_channel().await?;
     // Collected first: the compiler cannot see that a lazy map of borrowed items may be sent.
     let declarations: Vec<_> = items(topology).map(|item| perform(&channel, item)).collect();
-    let declared = futures::stream::iter(declarations)
-        .buffered(IN_FLIGHT)
-        .try_collect::<()>()
-        .await;
+    let declared =
+        futures::stream::iter(declarations).buffered(IN_FLIGHT).try_collect::<()>().await;
     close(&channel).await;
     declared
 }

@@ -42,10 +42,7 @@ impl Attempt {
     /// # Errors
     ///
     /// The delivery and why it cannot be read.
-    pub(super) fn read(
-        delivery: Delivery,
-        cx: &Context,
-    ) -> Result<(Self, Settle), Box<NoTask>> {
+    pub(super) fn read(delivery: Delivery, cx: &Context) -> Result<(Self, Settle), Box<NoTask>> {
         let read = || {
             let envelope = delivery.envelope(&cx.limits)?;
             let body = Body::parse(&envelope, &cx.limits)?;

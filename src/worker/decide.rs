@@ -116,9 +116,7 @@ fn judge(failure: &Failure, judging: Judging<'_>) -> Decision {
         }
         Failure::Snooze { after } => Decision::Defer { after: *after, why: Deferral::Snoozed },
         Failure::Discard(error) => Decision::Fail(error.clone()),
-        Failure::Reject(error) => {
-            Decision::Bury { reason: Reason::Rejected, error: error.clone() }
-        }
+        Failure::Reject(error) => Decision::Bury { reason: Reason::Rejected, error: error.clone() },
     }
 }
 

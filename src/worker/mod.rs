@@ -128,7 +128,8 @@ impl Worker {
     }
 
     fn context(&self, name: String, slots: usize, shutdown: Shutdown) -> Context {
-        let queue = |name: &String| (Arc::<str>::from(name.as_str()), self.topology.queues.get(name));
+        let queue =
+            |name: &String| (Arc::<str>::from(name.as_str()), self.topology.queues.get(name));
         let queues: Vec<_> = self.settings.queues.iter().map(queue).collect();
         let limited = queues
             .iter()

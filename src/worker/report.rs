@@ -36,8 +36,7 @@ pub(super) fn error(
 ) -> Result<Document, EncodeError> {
     let id = attempt.headers.id.clone();
     let exception = StoredException::new(&error.kind, error.message.as_str(), module(&error.kind));
-    let mut result =
-        StoredResult::failure(id, exception, error.detail.clone(), cx.clock.now());
+    let mut result = StoredResult::failure(id, exception, error.detail.clone(), cx.clock.now());
     if !state.is_ready() {
         result.date_done = None;
     }
@@ -82,7 +81,10 @@ fn document<R: Serialize>(
 /// The Python module of an exception that Celery's clients know, so that they raise that one.
 fn module(kind: &str) -> Option<&'static str> {
     match kind {
-        "NotRegistered" | "TaskRevokedError" | "Reject" | "ChordError"
+        "NotRegistered"
+        | "TaskRevokedError"
+        | "Reject"
+        | "ChordError"
         | "MaxRetriesExceededError" => Some("celery.exceptions"),
         "TimeLimitExceeded" | "SoftTimeLimitExceeded" | "WorkerLostError" | "Terminated" => {
             Some("billiard.exceptions")

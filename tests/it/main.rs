@@ -6,5 +6,6 @@
 
 mod rig;
 mod topology;
+mod worker;
 
 mod harness;
