@@ -3,11 +3,16 @@
 use std::time::Duration;
 
 /// Why an attempt has no value, and what the task itself says should follow.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// It is an error like any other, so a task function can end with
+/// `Err(Failure::Snooze { after }.into())`.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Failure {
     /// It went wrong. The retry policy decides what follows.
+    #[error("{0}")]
     Error(TaskError),
     /// Try again after this long (`None`: as the policy says). Counts as an attempt.
+    #[error("to be tried again: {error}")]
     Retry {
         /// How long to wait.
         after: Option<Duration>,
@@ -15,13 +20,16 @@ pub enum Failure {
         error: TaskError,
     },
     /// Come back later. Does not count as an attempt.
+    #[error("put off for {after:?}")]
     Snooze {
         /// How long to wait.
         after: Duration,
     },
     /// There is nothing to do any more: not retried, not archived; recorded as a failure.
+    #[error("discarded: {0}")]
     Discard(TaskError),
     /// Park it in the archive at once.
+    #[error("rejected: {0}")]
     Reject(TaskError),
 }
 
@@ -29,6 +37,11 @@ impl Failure {
     /// A failure of the given type and text that the retry policy judges.
     pub fn error(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Error(TaskError::new(kind, message))
+    }
+
+    /// A failure that no repetition can mend: the task was called with the wrong arguments.
+    pub fn argument(message: impl Into<String>) -> Self {
+        Self::Reject(TaskError::new("ArgumentError", message))
     }
 }
 

@@ -4,15 +4,22 @@
 //! or a [`Failure`]. It knows nothing of queues, acknowledgements or retries: the worker judges
 //! what a handler returns.
 
+mod call;
+mod capture;
 mod context;
+pub mod exec;
 mod failure;
 mod output;
 mod registry;
+mod template;
+#[cfg(test)]
+mod testing;
 
 pub use context::{Progress, TaskContext};
 pub use failure::{Failure, TaskError};
 pub use output::Output;
 pub use registry::{DuplicateTask, Registered, Registry};
+pub use template::TemplateError;
 
 use crate::protocol::Body;
 use futures::future::BoxFuture;

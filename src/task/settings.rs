@@ -114,9 +114,24 @@ pub struct TaskSettings {
     /// again like any failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_codes: Option<Vec<i32>>,
-    /// Exit codes that mean "never try this again". Default [65].
+    /// Exit codes that mean "never try this again": the task goes to the archive. Default [65].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reject_codes: Option<Vec<i32>>,
+    /// Exit codes that mean "nothing to do any more": failed, neither tried again nor archived.
+    /// Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discard_codes: Option<Vec<i32>>,
+    /// Exit codes that mean "come back later", without counting an attempt. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snooze_codes: Option<Vec<i32>>,
+    /// How long such a task waits when the program does not say. Default "1m".
+    #[serde(with = "units::optional_duration", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub snooze: Option<Duration>,
+    /// How long a program that was asked to stop may go on before it is killed. Default "5s".
+    #[serde(with = "units::optional_duration", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub grace: Option<Duration>,
     /// The most output of a program, or of an HTTP reply, that is kept. Default "1 MiB".
     #[serde(with = "units::optional_size", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -138,6 +153,10 @@ impl TaskSettings {
             success_codes: self.success_codes.clone().unwrap_or_else(|| vec![0]),
             retry_codes: self.retry_codes.clone().unwrap_or_else(|| vec![75]),
             reject_codes: self.reject_codes.clone().unwrap_or_else(|| vec![65]),
+            discard_codes: self.discard_codes.clone().unwrap_or_default(),
+            snooze_codes: self.snooze_codes.clone().unwrap_or_default(),
+            snooze: self.snooze.unwrap_or(Duration::from_secs(60)),
+            grace: self.grace.unwrap_or(Duration::from_secs(5)),
             max_output: self.max_output(),
         })
     }
@@ -201,6 +220,10 @@ impl Inherit for TaskSettings {
             success_codes: self.success_codes.or_else(|| parent.success_codes.clone()),
             retry_codes: self.retry_codes.or_else(|| parent.retry_codes.clone()),
             reject_codes: self.reject_codes.or_else(|| parent.reject_codes.clone()),
+            discard_codes: self.discard_codes.or_else(|| parent.discard_codes.clone()),
+            snooze_codes: self.snooze_codes.or_else(|| parent.snooze_codes.clone()),
+            snooze: self.snooze.or(parent.snooze),
+            grace: self.grace.or(parent.grace),
             max_output: self.max_output.or(parent.max_output),
             exec: if inherits(parent.exec.is_some()) { parent.exec.clone() } else { self.exec },
             http: if inherits(parent.http.is_some()) { parent.http.clone() } else { self.http },
@@ -348,6 +371,14 @@ pub struct ProgramSettings {
     pub retry_codes: Vec<i32>,
     /// Exit codes that mean "never try this again".
     pub reject_codes: Vec<i32>,
+    /// Exit codes that mean "nothing to do any more".
+    pub discard_codes: Vec<i32>,
+    /// Exit codes that mean "come back later".
+    pub snooze_codes: Vec<i32>,
+    /// How long such a task waits when the program does not say.
+    pub snooze: Duration,
+    /// How long after it was asked to stop a program is killed.
+    pub grace: Duration,
     /// The most bytes of output that are kept.
     pub max_output: u64,
 }
@@ -381,7 +412,8 @@ fn default_http_timeout() -> Duration {
 }
 
 fn default_http_retry_on() -> Vec<Reply> {
-    vec![Reply::Class(5), Reply::Status(429), Reply::Timeout, Reply::Connect]
+    let too_early = [Reply::Status(408), Reply::Status(429)];
+    [&[Reply::Class(5), Reply::Timeout, Reply::Connect][..], &too_early].concat()
 }
 
 fn default_http_reject_on() -> Vec<Reply> {

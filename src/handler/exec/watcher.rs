@@ -1,0 +1,143 @@
+//! Kills the programs of a worker that was killed itself.
+//!
+//! A worker that ends by `kill -9` cannot stop its programs any more. So a small shell process
+//! stands by: it is told of every process group that begins and ends, over a pipe whose other end
+//! only the worker holds. When the worker dies, however it dies, the kernel closes the pipe, and
+//! the shell kills the groups that are left, grandchildren included. (`PR_SET_PDEATHSIG` reaches
+//! only the direct child, and fires when the *thread* that started it ends.)
+
+use rustix::process::Pid;
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tracing::warn;
+
+/// Reads `+GROUP` and `-GROUP` lines until the pipe closes, then kills the groups that are left.
+const SCRIPT: &str = r#"
+trap '' HUP INT QUIT TERM
+groups=' '
+while read -r line; do
+  group=" ${line#?} "
+  case $line in
+    +*) groups="$groups${line#?} " ;;
+    -*) case $groups in *"$group"*) groups="${groups%%"$group"*} ${groups#*"$group"}" ;; esac ;;
+  esac
+done
+for group in $groups; do
+  kill -s KILL -- "-$group"
+done
+"#;
+
+/// Stands by to kill the programs that this process leaves behind. One is enough for all programs.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    groups: BTreeSet<i32>,
+    shell: Option<Shell>,
+    /// Whether starting the shell was given up.
+    unavailable: bool,
+}
+
+#[derive(Debug)]
+struct Shell {
+    process: Child,
+    pipe: ChildStdin,
+}
+
+impl Watcher {
+    /// A watcher. Its process is started with the first program.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stands by. To be called before a program is started, so that little time passes between its
+    /// start and [`Watcher::add`].
+    pub(super) fn stand_by(&self) {
+        self.state().shell();
+    }
+
+    /// Watches a group.
+    pub(super) fn add(&self, group: Pid) {
+        let mut state = self.state();
+        state.groups.insert(group.as_raw_pid());
+        state.tell(&format!("+{group}\n"));
+    }
+
+    /// Stops watching a group.
+    pub(super) fn remove(&self, group: Pid) {
+        let mut state = self.state();
+        state.groups.remove(&group.as_raw_pid());
+        state.tell(&format!("-{group}\n"));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The shell, started if need be; `None` if that is not possible.
+    fn shell(&mut self) -> Option<&mut Shell> {
+        if self.shell.is_none() && !self.unavailable {
+            match Shell::start(&self.groups) {
+                Ok(shell) => self.shell = Some(shell),
+                Err(error) => {
+                    self.unavailable = true;
+                    warn!(%error, "`sh` does not start: programs go on if this worker is killed");
+                }
+            }
+        }
+        self.shell.as_mut()
+    }
+
+    /// Tells the shell. One that does not listen is replaced by another that knows all groups.
+    fn tell(&mut self, line: &str) {
+        if self.shell().is_some_and(|shell| shell.tell(line).is_err()) {
+            self.shell = None;
+            self.shell();
+        }
+    }
+}
+
+impl Shell {
+    /// Starts a shell that watches `groups`. It sits in a group of its own, where a terminal's
+    /// Ctrl-C does not reach it.
+    fn start(groups: &BTreeSet<i32>) -> io::Result<Self> {
+        let mut process = Command::new("sh")
+            .args(["-c", SCRIPT, "celeriac-watcher"])
+            .env_clear()
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let pipe = process.stdin.take().ok_or_else(|| io::Error::other("`sh` has no input"))?;
+        let mut shell = Self { process, pipe };
+        // A shell that was stopped must not stop the worker: a full pipe is an error.
+        rustix::io::ioctl_fionbio(&shell.pipe, true)?;
+        for group in groups {
+            shell.tell(&format!("+{group}\n"))?;
+        }
+        Ok(shell)
+    }
+
+    fn tell(&mut self, line: &str) -> io::Result<()> {
+        self.pipe.write_all(line.as_bytes())
+    }
+}
+
+impl Drop for Shell {
+    /// Ends the shell without letting it kill anything, and collects it.
+    fn drop(&mut self) {
+        // Both can fail only because it has ended already.
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
