@@ -1,0 +1,62 @@
+# `make` lists the targets. `make check test` is what CI runs.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The private broker of `broker-up`: beside any system broker, which has 5672.
+BROKER_PORT ?= 5673
+VENV := .work/venv
+
+.PHONY: help build check fmt test test-unit test-it celery demo bench broker-up broker-down clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the optimised program: target/release/celeriac
+	cargo build --release --locked
+
+check: ## formatting, lints, documentation, shell scripts; changes nothing
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+	for script in rabbitmq/*.sh .ci/run; do bash -n $$script; done
+
+fmt: ## formats the code
+	cargo fmt --all
+
+test: ## all tests; starts its own RabbitMQ, or uses AMQP_URL
+	cargo test --workspace --locked
+
+test-unit: ## the tests that need nothing
+	cargo test --workspace --locked --lib --bins --test architecture
+
+test-it: ## the tests against RabbitMQ; T=name runs those with it in their name
+	cargo test --locked --test it -- $(T)
+
+celery: $(VENV)/ready ## a real Celery in .work/venv, for the tests that talk to one
+
+$(VENV)/ready: tests/support/requirements.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+demo: ## real videos, mails and requests through the whole system, with faults, counted at the end
+	./demo/run
+
+bench: ## the table of speed and memory, next to a bare lapin loop
+	cargo bench --locked
+
+broker-up: ## a private RabbitMQ on BROKER_PORT (5673); prints what to export
+	@rabbitmq/node.sh start dev $(BROKER_PORT)
+	@rabbitmq/node.sh env dev
+
+broker-down: ## stops it; its data stays in .work/dev
+	@rabbitmq/node.sh stop dev
+
+clean: ## removes what was built, and the brokers of .work with their data
+	@for node in .work/*/settings; do \
+		[ ! -e "$$node" ] || rabbitmq/node.sh wipe "$$(basename "$$(dirname "$$node")")"; \
+	done
+	rm -rf .work
+	cargo clean
