@@ -19,8 +19,9 @@ const ROWS: &[&[&str]] = &[
     &["worker", "scheduler", "monitor", "client"],
 ];
 
-/// Above the rows: each uses all rows, and those after it in this chain.
-const CHAIN: &[&str] = &["cli", "app", "ops", "config", "telemetry"];
+/// Above the rows: each uses all rows, and those after it in this chain. `config` stands above what
+/// it configures.
+const CHAIN: &[&str] = &["cli", "app", "config", "ops", "telemetry"];
 
 /// Names what only some module may name, and which one.
 const RESERVED: &[(&str, &str, &str)] = &[
