@@ -1,85 +1,14 @@
 //! A worker takes what was sent through its whole life.
 
-use crate::rig::{PATIENCE, Rig, eventually};
-use celeriac::app::App;
-use celeriac::client::{ResultError, TaskHandle};
-use celeriac::config::Config;
-use celeriac::handler::{Failure, Handler, Output, Registry, TaskContext, TaskError};
-use celeriac::protocol::{Body, TaskState};
+use crate::rig::{PATIENCE, Rig, Running, add, eventually};
+use celeriac::client::ResultError;
+use celeriac::handler::{Failure, Output, Registry, TaskError};
+use celeriac::protocol::TaskState;
 use celeriac::publisher::SendOptions;
-use celeriac::shutdown::Shutdown;
-use celeriac::task::TaskOptions;
-use celeriac::topology::{QueueKind, QueueTable};
-use futures::future::BoxFuture;
+use celeriac::topology::QueueKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
-
-/// A handler from a function of the context and the decoded arguments.
-struct Run<F>(F);
-
-impl<F> Handler for Run<F>
-where
-    F: Fn(TaskContext, Arc<Body>) -> BoxFuture<'static, Result<Output, Failure>>
-        + Send
-        + Sync
-        + 'static,
-{
-    fn call(
-        &self,
-        cx: TaskContext,
-        body: Arc<Body>,
-    ) -> BoxFuture<'static, Result<Output, Failure>> {
-        (self.0)(cx, body)
-    }
-}
-
-fn add(
-    registry: &mut Registry,
-    name: &str,
-    run: impl Fn(TaskContext, Arc<Body>) -> BoxFuture<'static, Result<Output, Failure>>
-    + Send
-    + Sync
-    + 'static,
-) {
-    registry.add(name, TaskOptions::default(), Arc::new(Run(run))).unwrap();
-}
-
-/// A worker in this process, stopped and joined by [`Running::stop`].
-struct Running {
-    app: App,
-    shutdown: Shutdown,
-    worker: JoinSet<()>,
-}
-
-impl Running {
-    async fn start(rig: &Rig, kind: QueueKind, registry: Registry) -> Self {
-        let mut config = Config::default();
-        config.broker.url = rig.url().as_str().into();
-        config.worker.concurrency = 4.into();
-        config.queues.insert("default", QueueTable { kind: Some(kind), ..QueueTable::default() });
-        let app = App::connect(config).await.unwrap();
-        let shutdown = Shutdown::new();
-        let worker = app.worker(registry);
-        let mut running = JoinSet::new();
-        let stop = shutdown.clone();
-        running.spawn(async move { worker.run(stop).await.unwrap() });
-        Self { app, shutdown, worker: running }
-    }
-
-    async fn call<T>(&self, task: &str, args: &impl serde::Serialize) -> TaskHandle<T> {
-        self.app.client().call(task, args, &(), SendOptions::default()).await.unwrap()
-    }
-
-    async fn stop(mut self) {
-        self.shutdown.drain();
-        while let Some(ended) = self.worker.join_next().await {
-            ended.unwrap();
-        }
-        self.app.close().await;
-    }
-}
 
 fn sum(registry: &mut Registry) {
     add(registry, "sum", |_, body| {

@@ -21,6 +21,7 @@ mod node;
 mod process;
 mod proxy;
 mod rabbit;
+mod worker;
 
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub use node::Node;
 pub use process::{Process, Signal};
 pub use proxy::Proxy;
 pub use rabbit::{QueueState, Rig};
+pub use worker::{Running, add, config};
 
 /// How long a test waits for something that is about to happen, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
