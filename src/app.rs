@@ -94,6 +94,7 @@ impl App {
             topology: config.topology(),
             limits: (&config.limits).into(),
             clock: Arc::clone(&self.clock),
+            status: Worker::status(&config.worker),
         }
     }
 

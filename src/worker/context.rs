@@ -1,6 +1,7 @@
 //! What every attempt of a worker shares.
 
 use super::slots::Slots;
+use super::status::Status;
 use crate::clock::Clock;
 use crate::handler::{Handler, Registry};
 use crate::protocol::Limits;
@@ -13,7 +14,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Shared by all attempts of one worker.
@@ -33,7 +33,7 @@ pub(super) struct Context {
     pub(super) unknown_grace: Duration,
     /// Deliveries of one message after which it is taken for poison, by queue.
     pub(super) delivery_limits: HashMap<Arc<str>, u32>,
-    pub(super) counters: Counters,
+    pub(super) status: Status,
 }
 
 /// A task that is registered here, with its effective options.
@@ -43,32 +43,9 @@ pub(super) struct Known {
     pub(super) rate: Option<DefaultDirectRateLimiter>,
 }
 
-/// What a worker has done so far.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    delivered: AtomicU64,
-    settled: AtomicU64,
-}
-
 impl Context {
     pub(super) fn known(&self, task: &str) -> Option<Arc<Known>> {
         self.tasks.get(task).cloned()
-    }
-}
-
-impl Counters {
-    pub(super) fn delivered(&self) {
-        self.delivered.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn settled(&self) {
-        self.settled.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Deliveries that are here and not settled.
-    pub(super) fn open(&self) -> u64 {
-        let settled = self.settled.load(Ordering::Relaxed);
-        self.delivered.load(Ordering::Relaxed).saturating_sub(settled)
     }
 }
 

@@ -17,8 +17,10 @@ mod run;
 mod settings;
 mod settle;
 mod slots;
+mod status;
 
 pub use settings::{Acknowledge, Settings};
+pub use status::Status;
 
 use crate::broker::{AckPolicy, Broker, Consume, DeclareError};
 use crate::clock::Clock;
@@ -31,7 +33,7 @@ use crate::shutdown::Shutdown;
 use crate::task::Tasks;
 use crate::topology::{self, QueueKind, Topology};
 use crate::units::Count;
-use context::{Context, Counters, known_tasks};
+use context::{Context, known_tasks};
 use queue::{Pace, QueueLoop};
 use slots::Slots;
 use std::collections::HashMap;
@@ -63,6 +65,8 @@ pub struct Worker {
     pub limits: Limits,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// What it tells about itself; make it with [`Worker::status`].
+    pub status: Status,
 }
 
 /// Why a worker could not start.
@@ -78,6 +82,11 @@ pub enum WorkerError {
 }
 
 impl Worker {
+    /// A status for a worker of these settings.
+    pub fn status(settings: &Settings) -> Status {
+        Status::new(&settings.queues)
+    }
+
     /// Declares what is needed, then consumes and runs tasks until `shutdown` drains and all that
     /// runs has ended, or `shutdown` aborts and it was given back.
     ///
@@ -105,7 +114,7 @@ impl Worker {
                 warn!(%error, "a queue's loop broke");
             }
         }
-        debug!(open = context.counters.open(), free = context.slots.free(), "drained");
+        debug!(finished = self.status.finished(), free = context.slots.free(), "drained");
         Ok(())
     }
 
@@ -152,7 +161,7 @@ impl Worker {
             dead_exchange: self.topology.dead.exchange.clone(),
             unknown_grace: self.settings.unknown_grace,
             delivery_limits,
-            counters: Counters::default(),
+            status: self.status.clone(),
         }
     }
 

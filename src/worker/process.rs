@@ -17,7 +17,6 @@ use tracing::{Instrument, Span, debug, info, info_span, warn};
 /// Never fails: whatever goes wrong with a task becomes its [`Outcome`], and if the broker is lost
 /// before the acknowledgement, the broker delivers the message again.
 pub(super) async fn process(delivery: Delivery, cx: Arc<Context>) {
-    cx.counters.delivered();
     match Attempt::read(delivery, &cx) {
         Ok((attempt, receipt)) => {
             let span = span(&attempt);
@@ -25,7 +24,6 @@ pub(super) async fn process(delivery: Delivery, cx: Arc<Context>) {
         }
         Err(no_task) => settle_unreadable(*no_task, &cx).await,
     }
-    cx.counters.settled();
 }
 
 async fn live(attempt: Attempt, receipt: Settle, cx: &Context) {
@@ -77,7 +75,9 @@ async fn attend(
         false => Some(receipt),
     };
     let started = Instant::now();
+    cx.status.begun();
     let outcome = run(attempt, known, cx).await;
+    cx.status.ended();
     drop(slot);
     (outcome, receipt, Some(started.elapsed()))
 }

@@ -62,6 +62,8 @@ impl QueueLoop {
                     None => break,
                 },
                 _ = look.tick() => {
+                    let consuming = self.deliveries.is_consuming();
+                    self.context.status.turned(self.deliveries.queue(), consuming);
                     self.adapt(since_look, looked.elapsed());
                     (since_look, looked) = (0, Instant::now());
                 }
