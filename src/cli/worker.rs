@@ -1,0 +1,185 @@
+//! `celeriac worker`
+
+use super::exit::{Exit, OrExit};
+use super::global::Global;
+use crate::app::App;
+use crate::config::Config;
+use crate::handler::Registry;
+use crate::ops::{Check, Health, Ops};
+use crate::shutdown::Shutdown;
+use crate::worker::{Status, Worker};
+use crate::{app, telemetry};
+use anyhow::Context;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+/// Consume queues and run tasks
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  celeriac worker -c celeriac.toml              run the tasks that the file defines
+  celeriac worker -Q mail,video --concurrency 8
+  celeriac worker --dry-run                     show what it would do, and stop
+
+Signals:
+  TERM, INT   finish what runs, give back the rest, stop; at most worker.drain_timeout
+  again       stop now and give back what runs")]
+pub(crate) struct Arguments {
+    /// Queues to consume, separated by commas
+    #[arg(short = 'Q', long, value_name = "QUEUES", value_delimiter = ',')]
+    queues: Vec<String>,
+
+    /// How many tasks run at once: a number, or auto
+    #[arg(long, value_name = "N")]
+    concurrency: Option<String>,
+
+    /// How many messages are held per queue: a number, or auto
+    #[arg(long, value_name = "N")]
+    prefetch: Option<String>,
+
+    /// The worker's name; %h is the host, %n the mode, %p the process id
+    #[arg(long)]
+    name: Option<String>,
+
+    /// How long running tasks may still take after the signal to stop
+    #[arg(long, value_name = "TIME")]
+    drain_timeout: Option<String>,
+
+    /// Show what would run, and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let loaded = global.load(loader(global, arguments))?;
+    let config = loaded.config;
+    telemetry::init(&config.log).context("setting up the log").or_exit(Exit::Config)?;
+    let registry = app::configured_tasks(&config.tasks).or_exit(Exit::Config)?;
+    if arguments.dry_run {
+        super::output::text(&plan(&config, &registry))?;
+        return Ok(Exit::Done);
+    }
+    let app = App::connect(config).await.or_exit(Exit::Unavailable)?;
+    let shutdown = Shutdown::new();
+    let worker = app.worker(registry);
+    let health = WorkerHealth { app: app.clone(), status: worker.status.clone() };
+    let ops = Ops::new(app.config().ops.clone(), "worker", std::sync::Arc::new(health));
+    let mut beside = JoinSet::new();
+    beside.spawn(ops.run(shutdown.clone()));
+    beside.spawn(stop_on_signal(shutdown.clone(), app.config().worker.drain_timeout)?);
+    let ended = worker.run(shutdown.clone()).await;
+    shutdown.abort();
+    app.close().await;
+    beside.abort_all();
+    ended.or_exit(Exit::Config)?;
+    info!("stopped");
+    Ok(Exit::Done)
+}
+
+fn loader(global: &Global, arguments: &Arguments) -> crate::config::Loader {
+    let mut loader = global.loader();
+    if !arguments.queues.is_empty() {
+        loader = loader.set("--queues", "worker.queues", arguments.queues.clone());
+    }
+    for (option, key, value) in [
+        ("--concurrency", "worker.concurrency", arguments.concurrency.as_deref().map(number)),
+        ("--prefetch", "worker.prefetch", arguments.prefetch.as_deref().map(number)),
+        ("--name", "worker.name", arguments.name.as_deref().map(Into::into)),
+        ("--drain-timeout", "worker.drain_timeout", arguments.drain_timeout.as_deref().map(Into::into)),
+    ] {
+        if let Some(value) = value {
+            loader = loader.set(option, key, value);
+        }
+    }
+    loader
+}
+
+/// A number as a number, anything else as text for the checks to judge.
+fn number(text: &str) -> toml::Value {
+    text.parse::<i64>().map_or_else(|_| text.into(), Into::into)
+}
+
+fn plan(config: &Config, registry: &Registry) -> String {
+    let topology = config.topology();
+    let mut lines = vec![
+        format!("broker       {}", config.broker.redacted_url()),
+        format!("worker       {}", crate::ids::expand_name(&config.worker.name, "worker")),
+    ];
+    for name in &config.worker.queues {
+        let queue = topology.queues.get(name);
+        let bound = match queue.bindings.is_empty() {
+            true => String::new(),
+            false => format!(", bound to {}", queue.bindings.join(", ")),
+        };
+        lines.push(format!("queue        {name} ({}{bound})", queue.kind));
+    }
+    for task in registry.names() {
+        let options = config.tasks.options(task, crate::task::TaskOptions::default());
+        let retries = options.retry.max_retries.map_or("forever".to_owned(), |max| max.to_string());
+        lines.push(format!("task         {task}  retries {retries}"));
+    }
+    lines.join("\n")
+}
+
+/// Waits for the signals that stop a worker: the first drains, the second aborts, and so does the
+/// end of the time to drain.
+fn stop_on_signal(
+    shutdown: Shutdown,
+    drain_timeout: Duration,
+) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
+    Ok(async move {
+        any(&mut terminate, &mut interrupt).await;
+        info!(within = ?drain_timeout, "stopping: finishing what runs; signal again to stop now");
+        shutdown.drain();
+        let again = any(&mut terminate, &mut interrupt);
+        match tokio::time::timeout(drain_timeout, again).await {
+            Ok(()) => warn!("stopping now, giving back what runs"),
+            Err(_) => warn!("time to drain is over, giving back what runs"),
+        }
+        shutdown.abort();
+    })
+}
+
+async fn any(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// The health of a worker.
+#[derive(Debug)]
+struct WorkerHealth {
+    app: App,
+    status: Status,
+}
+
+impl Health for WorkerHealth {
+    fn live(&self) -> Vec<Check> {
+        let detail = if self.status.is_alive() { "turning" } else { "hanging" };
+        vec![Check::new("loops", self.status.is_alive(), detail)]
+    }
+
+    fn ready(&self) -> Vec<Check> {
+        let broker = self.app.broker();
+        let detail = match (broker.is_connected(), broker.blocked()) {
+            (false, _) => broker.last_error().unwrap_or_else(|| "not connected".to_owned()),
+            (true, Some(reason)) => format!("connected, but takes no publications: {reason}"),
+            (true, None) => "connected".to_owned(),
+        };
+        let mut checks = vec![Check::new("broker", broker.is_connected(), detail)];
+        checks.extend(self.status.queues().map(|(queue, consuming)| {
+            let detail = if consuming { "consuming" } else { "not consuming" };
+            Check::new(format!("queue {queue}"), consuming, detail)
+        }));
+        checks
+    }
+
+    fn summary(&self) -> String {
+        format!("{} running, {} finished", self.status.running(), self.status.finished())
+    }
+}
