@@ -98,29 +98,23 @@ impl Publisher {
     ) -> Result<Sent, SendError> {
         let format = options.format.unwrap_or(self.shared.settings.serializer.format());
         let body = Body::encode(format, args, kwargs, &options.embed)?;
-        self.send_body(task, format, body, options).await
-    }
-
-    /// [`Publisher::send`] for a body that is encoded already: `[args, kwargs, embed]`.
-    ///
-    /// # Errors
-    ///
-    /// See [`SendError`].
-    pub async fn send_body(
-        &self,
-        task: &str,
-        format: Format,
-        body: Vec<u8>,
-        options: SendOptions,
-    ) -> Result<Sent, SendError> {
         let deadline = options.deadline.unwrap_or(self.shared.settings.deadline);
         let defaults = self.shared.tasks.options(task, TaskOptions::default());
         let router = &self.shared.router;
         let destination = router.route(task, defaults.queue.as_deref(), &options.target);
         let now = self.shared.clock.now();
         let (wait, eta) = options.start.resolve(now);
-        let envelope = self.envelope(task, format, body, options, &destination, eta, now)?;
-        let id = envelope.headers.id.clone();
+        let headers = Headers { eta, ..self.headers(task, &options, now) };
+        let id = headers.id.clone();
+        let properties = Properties {
+            content_type: Some(format.content_type().to_owned()),
+            priority: destination.priority,
+            correlation_id: Some(id.to_string()),
+            reply_to: options.reply_to,
+            persistent: true,
+            ..Properties::default()
+        };
+        let envelope = self.compressed(Envelope { properties, headers, body: body.into() })?;
         self.publish(envelope, &destination, wait, deadline).await?;
         Ok(Sent { id, destination, eta })
     }
@@ -226,48 +220,46 @@ impl Publisher {
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn envelope(
-        &self,
-        task: &str,
-        format: Format,
-        body: Vec<u8>,
-        options: SendOptions,
-        destination: &Destination,
-        eta: Option<SystemTime>,
-        now: SystemTime,
-    ) -> Result<Envelope, SendError> {
-        let settings = &self.shared.settings;
-        let id = options.id.unwrap_or_else(TaskId::random);
+    fn headers(&self, task: &str, options: &SendOptions, now: SystemTime) -> Headers {
+        let id = options.id.clone().unwrap_or_else(TaskId::random);
         let expires = match options.expires {
             Some(expiry) => Some(expiry.resolve(now)),
             None => self.shared.tasks.get(task).expires().map(|wait| now + wait),
         };
         let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
         let (hard, soft) = (seconds(options.time_limit), seconds(options.soft_limit));
-        let mut headers = Headers::new(task, id.clone());
-        headers.eta = eta;
-        headers.expires = expires;
-        headers.time_limits = TimeLimits { hard, soft };
-        headers.ignore_result = options.ignore_result;
-        headers.extra = options.headers;
+        let mut extra = options.headers.clone();
         if let Some(policy) = &options.retry {
-            headers.extra.insert(header::RETRY.to_owned(), policy.to_header());
+            extra.insert(header::RETRY.to_owned(), policy.to_header());
         }
-        let (body, compression) = compress(settings, body);
-        headers.compression = compression.map(|compression| compression.header().to_owned());
-        if body.len() as u64 > settings.max_message {
-            return Err(SendError::TooLarge { size: body.len(), limit: settings.max_message });
+        Headers {
+            expires,
+            time_limits: TimeLimits { hard, soft },
+            ignore_result: options.ignore_result,
+            extra,
+            ..Headers::new(task, id)
         }
-        let properties = Properties {
-            content_type: Some(format.content_type().to_owned()),
-            priority: destination.priority,
-            correlation_id: Some(id.into()),
-            reply_to: options.reply_to,
-            persistent: true,
-            ..Properties::default()
+    }
+
+    /// The envelope with its body compressed, if it is large and the settings say so.
+    fn compressed(&self, mut envelope: Envelope) -> Result<Envelope, SendError> {
+        let settings = &self.shared.settings;
+        let compression = match settings.compression {
+            Compression::None => None,
+            Compression::Zlib => Some(protocol::Compression::Gzip),
+            Compression::Zstd => Some(protocol::Compression::Zstd),
         };
-        Ok(Envelope { properties, headers, body: body.into() })
+        if let Some(compression) = compression
+            && envelope.body.len() as u64 >= settings.compress_over
+        {
+            envelope.headers.compression = Some(compression.header().to_owned());
+            envelope.body = compression.compress(&envelope.body).into();
+        }
+        let (size, limit) = (envelope.body.len(), settings.max_message);
+        match size as u64 > limit {
+            true => Err(SendError::TooLarge { size, limit }),
+            false => Ok(envelope),
+        }
     }
 }
 
@@ -308,18 +300,4 @@ impl Serializer {
 fn raw(envelope: &Envelope, destination: &Destination) -> Result<RawMessage, SendError> {
     let Route { exchange, routing_key } = &destination.route;
     Ok(RawMessage::try_new(exchange, routing_key, envelope)?)
-}
-
-fn compress(settings: &Settings, body: Vec<u8>) -> (Vec<u8>, Option<protocol::Compression>) {
-    let compression = match settings.compression {
-        Compression::None => None,
-        Compression::Zlib => Some(protocol::Compression::Gzip),
-        Compression::Zstd => Some(protocol::Compression::Zstd),
-    };
-    match compression {
-        Some(compression) if body.len() as u64 >= settings.compress_over => {
-            (compression.compress(&body), Some(compression))
-        }
-        _ => (body, None),
-    }
 }
