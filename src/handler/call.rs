@@ -6,14 +6,14 @@ use serde_json::{Map, Value, json};
 
 /// What an attempt was called with, as JSON values.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Arguments {
+pub(super) struct Given {
     /// Positional arguments.
     pub args: Vec<Value>,
-    /// Arguments by name.
+    /// Given by name.
     pub kwargs: Map<String, Value>,
 }
 
-impl Arguments {
+impl Given {
     /// The arguments in `body`.
     pub(super) fn decode(body: &Body) -> Result<Self, Failure> {
         let unreadable = |error: DecodeError| Failure::argument(error.to_string());
@@ -30,7 +30,7 @@ pub(super) struct Call<'a> {
     /// The attempt.
     pub cx: &'a TaskContext,
     /// What it was called with.
-    pub arguments: &'a Arguments,
+    pub arguments: &'a Given,
 }
 
 impl Call<'_> {

@@ -9,6 +9,7 @@ mod capture;
 mod context;
 pub mod exec;
 mod failure;
+mod function;
 mod output;
 mod registry;
 mod template;
@@ -17,6 +18,7 @@ mod testing;
 
 pub use context::{Progress, TaskContext};
 pub use failure::{Failure, TaskError};
+pub use function::{Arguments, Kwargs};
 pub use output::Output;
 pub use registry::{DuplicateTask, Registered, Registry};
 pub use template::TemplateError;

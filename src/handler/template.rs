@@ -185,11 +185,11 @@ impl Parser<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handler::call::Arguments;
+    use crate::handler::call::Given;
     use crate::handler::testing::{arguments, context};
     use serde_json::json;
 
-    fn filled(template: &str, arguments: &Arguments) -> Result<String, String> {
+    fn filled(template: &str, arguments: &Given) -> Result<String, String> {
         let cx = context("video.thumb", "id-1");
         let call = Call { cx: &cx, arguments };
         let filled = Template::parse(template).unwrap().render(call, String::push_str);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_missing_argument_is_named() {
-        let none = Arguments::default();
+        let none = Given::default();
         let by_position = filled("{2}", &none).unwrap_err();
         assert!(by_position.contains("ArgumentError: positional argument 2"), "{by_position}");
         let by_name = filled("{path}", &none).unwrap_err();

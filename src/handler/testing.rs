@@ -1,8 +1,8 @@
 //! What the tests of handlers share.
 
-use super::call::Arguments;
+use super::call::Given;
 use super::{Failure, Output, Progress, TaskContext, TaskError};
-use crate::protocol::Headers;
+use crate::protocol::{Body, Embed, Envelope, Format, Headers, Limits, Properties};
 use crate::task::{ProgramSettings, TaskSettings};
 use serde_json::Value;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ pub(super) fn context(task: &str, id: &str) -> TaskContext {
     }
 }
 
-/// Arguments from a JSON array and a JSON object.
-pub(super) fn arguments(args: Value, kwargs: Value) -> Arguments {
-    Arguments {
+/// Given from a JSON array and a JSON object.
+pub(super) fn arguments(args: Value, kwargs: Value) -> Given {
+    Given {
         args: serde_json::from_value(args).unwrap(),
         kwargs: serde_json::from_value(kwargs).unwrap(),
     }
@@ -77,4 +77,16 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.0).ok();
     }
+}
+
+/// The body of a message with these arguments.
+pub(super) fn body(format: Format, args: &Value, kwargs: &Value) -> Arc<Body> {
+    let bytes = Body::encode(format, args, kwargs, &Embed::default()).unwrap();
+    let properties = Properties {
+        content_type: Some(format.content_type().to_owned()),
+        ..Properties::default()
+    };
+    let headers = Headers::new("t", "1".into());
+    let envelope = Envelope { properties, headers, body: bytes.into() };
+    Arc::new(Body::parse(&envelope, &Limits::default()).unwrap())
 }

@@ -6,7 +6,7 @@ use super::conversation::Conversation;
 use super::process::Running;
 use super::report::Summary;
 use super::surroundings::{self, ProgramMissing};
-use crate::handler::call::{Arguments, Call};
+use crate::handler::call::{Call, Given};
 use crate::handler::{Failure, Output, TaskContext, TaskError};
 use crate::task::Stdin;
 use std::ffi::{OsStr, OsString};
@@ -24,11 +24,7 @@ const QUOTED: usize = 200;
 
 impl Checked {
     /// Runs one attempt. Dropping the future kills the program and all it started.
-    pub(super) async fn run(
-        &self,
-        cx: &TaskContext,
-        arguments: &Arguments,
-    ) -> Result<Output, Failure> {
+    pub(super) async fn run(&self, cx: &TaskContext, arguments: &Given) -> Result<Output, Failure> {
         let call = Call { cx, arguments };
         let mut command = self.command(call)?;
         let started = Running::spawn(&mut command, &self.watcher);

@@ -21,7 +21,7 @@ mod watcher;
 pub use surroundings::ProgramMissing;
 pub use watcher::Watcher;
 
-use super::call::Arguments;
+use super::call::Given;
 use super::template::{Template, TemplateError};
 use super::{Failure, Handler, Output, TaskContext};
 use crate::protocol::Body;
@@ -109,7 +109,7 @@ impl Handler for Program {
     ) -> BoxFuture<'static, Result<Output, Failure>> {
         let program = Arc::clone(&self.0);
         Box::pin(async move {
-            let arguments = Arguments::decode(&body)?;
+            let arguments = Given::decode(&body)?;
             drop(body);
             program.run(&cx, &arguments).await
         })

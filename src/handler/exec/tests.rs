@@ -1,7 +1,7 @@
 //! Real programs, and what becomes of them.
 
 use super::{Program, ProgramError, Watcher};
-use crate::handler::call::Arguments;
+use crate::handler::call::Given;
 use crate::handler::testing::{
     TempDir, arguments, context, error, program_settings, rejection, value,
 };
@@ -27,7 +27,7 @@ fn script(text: &str, words: &[&str], more: &str) -> Program {
 }
 
 async fn run(program: &Program) -> Result<Output, Failure> {
-    program.0.run(&context("video.thumb", "id-1"), &Arguments::default()).await
+    program.0.run(&context("video.thumb", "id-1"), &Given::default()).await
 }
 
 /// What `error` says and quotes.
@@ -204,7 +204,7 @@ async fn progress_lines_are_reported_and_are_no_errors() {
     let (sender, receiver) = tokio::sync::watch::channel(None);
     let cx = TaskContext { progress: Progress::new(sender), ..context("t", "1") };
     let run = async |text: &str| {
-        let ended = script(text, &[], "").0.run(&cx, &Arguments::default()).await;
+        let ended = script(text, &[], "").0.run(&cx, &Given::default()).await;
         (ended, receiver.borrow().clone())
     };
     let (ended, reported) = run("echo '::progress 0.5 half way' >&2; echo out").await;
@@ -283,7 +283,7 @@ async fn a_stubborn_program_is_killed_with_its_family_when_its_grace_is_over() {
     let witness = Witness::new(&dir);
     let program = family("echo ready >&9; wait", &witness, "grace = '10ms'");
     let cx = context("t", "1");
-    let arguments = Arguments::default();
+    let arguments = Given::default();
     let (ended, pipe) = tokio::join!(program.0.run(&cx, &arguments), async {
         let (_, pipe) = witness.first_line().await;
         cx.cancel.cancel();
@@ -315,7 +315,7 @@ async fn a_program_that_is_asked_to_stop_may_end_in_its_own_way() {
         );
         let program = script(&text, &[&witness.path], "grace = '1h'");
         let cx = context("t", "1");
-        let arguments = Arguments::default();
+        let arguments = Given::default();
         let (ended, ()) = tokio::join!(within(program.0.run(&cx, &arguments)), async {
             witness.first_line().await;
             cx.cancel.cancel();
@@ -336,7 +336,7 @@ async fn dropping_the_attempt_kills_the_whole_family_at_once() {
     let witness = Witness::new(&dir);
     let program = family("echo ready >&9; wait", &witness, "grace = '1h'");
     let cx = context("t", "1");
-    let arguments = Arguments::default();
+    let arguments = Given::default();
     let pipe = tokio::select! {
         ended = program.0.run(&cx, &arguments) => panic!("ended: {ended:?}"),
         (_, pipe) = witness.first_line() => pipe,
@@ -386,7 +386,7 @@ async fn victim() {
     let program = family(text, &witness, "");
     let (sender, mut reports) = tokio::sync::watch::channel(None);
     let cx = TaskContext { progress: Progress::new(sender), ..context("t", "1") };
-    let arguments = Arguments::default();
+    let arguments = Given::default();
     let (ended, ()) = tokio::join!(program.0.run(&cx, &arguments), async {
         reports.changed().await.unwrap();
         let heard = reports.borrow().clone().unwrap();
