@@ -6,16 +6,19 @@
 
 mod call;
 mod capture;
+mod configured;
 mod context;
 pub mod exec;
 mod failure;
 mod function;
+pub mod http;
 mod output;
 mod registry;
 mod template;
 #[cfg(test)]
 mod testing;
 
+pub use configured::{BadTask, BadTaskProblem};
 pub use context::{Progress, TaskContext};
 pub use failure::{Failure, TaskError};
 pub use function::{Arguments, Kwargs};

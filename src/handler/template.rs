@@ -49,6 +49,19 @@ impl Template {
         Parser { template, rest: template, parts: Vec::new(), text: String::new() }.run()
     }
 
+    /// The text before the first place.
+    pub(super) fn prefix(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// Whether it is the same text for every call.
+    pub(super) fn is_constant(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Part::Text(_)))
+    }
+
     /// The text, if it is the same for every call.
     pub(super) fn constant(self) -> Option<String> {
         self.parts.into_iter().try_fold(String::new(), |text, part| match part {

@@ -3,7 +3,7 @@
 use super::call::Given;
 use super::{Failure, Output, Progress, TaskContext, TaskError};
 use crate::protocol::{Body, Embed, Envelope, Format, Headers, Limits, Properties};
-use crate::task::{ProgramSettings, TaskSettings};
+use crate::task::{HttpSettings, ProgramSettings, TaskSettings};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +53,11 @@ pub(super) fn rejection(ended: Result<Output, Failure>) -> TaskError {
 pub(super) fn program_settings(table: &str) -> ProgramSettings {
     let settings: TaskSettings = toml::from_str(table).unwrap();
     settings.program().unwrap()
+}
+
+/// The settings of an HTTP call from the lines of its table.
+pub(super) fn http_settings(table: &str) -> HttpSettings {
+    toml::from_str(table).unwrap()
 }
 
 /// A directory of its own for one test, removed when dropped.

@@ -10,6 +10,6 @@ mod settings;
 pub use options::TaskOptions;
 pub use retry::RetryPolicy;
 pub use settings::{
-    Acknowledge, BackoffTable, HttpSettings, Method, ProgramSettings, Reply, Retries, Stdin,
-    TaskSettings, Tasks,
+    Acknowledge, BackoffTable, HttpSettings, Method, ProgramSettings, Reply, RequestBody, Retries,
+    Stdin, TaskSettings, Tasks,
 };

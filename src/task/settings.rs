@@ -387,9 +387,13 @@ pub struct ProgramSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpSettings {
-    /// The method. With "POST", "PUT" and "PATCH" the arguments are sent as a JSON body.
+    /// The method.
     #[serde(default)]
     pub method: Method,
+    /// What is sent as JSON: "call" for the whole call, "kwargs" for the arguments by name alone,
+    /// "none". Default "call" with "POST", "PUT" and "PATCH", else "none".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<RequestBody>,
     /// The address. `{name}` is replaced by the keyword argument of that name, encoded.
     pub url: SecretUrl,
     /// How long the whole call may take.
@@ -407,6 +411,16 @@ pub struct HttpSettings {
     pub reject_on: Vec<Reply>,
 }
 
+impl HttpSettings {
+    /// What is sent.
+    pub fn body(&self) -> RequestBody {
+        self.body.unwrap_or(match self.method {
+            Method::Post | Method::Put | Method::Patch => RequestBody::Call,
+            Method::Get | Method::Delete => RequestBody::None,
+        })
+    }
+}
+
 fn default_http_timeout() -> Duration {
     Duration::from_secs(30)
 }
@@ -417,7 +431,19 @@ fn default_http_retry_on() -> Vec<Reply> {
 }
 
 fn default_http_reject_on() -> Vec<Reply> {
-    vec![Reply::Class(4)]
+    vec![Reply::Class(3), Reply::Class(4)]
+}
+
+/// What an HTTP call sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestBody {
+    /// The call as one JSON document: task, id, attempt, args, kwargs.
+    Call,
+    /// The arguments by name, as one JSON object.
+    Kwargs,
+    /// Nothing.
+    None,
 }
 
 /// The method of an HTTP call.
