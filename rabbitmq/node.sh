@@ -193,9 +193,15 @@ await_end() {
   ! is_running
 }
 
-# Our epmd refuses to end while a node is registered with it, so this cannot hurt a running one.
+# Our epmd refuses to end while a node is registered with it, so this cannot hurt a running one. It
+# learns of a node's death a moment after we do.
 end_epmd() {
-  [ -z "$NODE_PORT" ] || (become epmd -port "$(port 2)" -kill >/dev/null 2>&1) || true
+  local try
+  [ -n "$NODE_PORT" ] || return 0
+  for try in $(seq 20); do
+    (become epmd -port "$(port 2)" -kill 2>&1) | grep -q 'not allowed' || return 0
+    sleep 0.1
+  done
 }
 
 await_start() {
@@ -302,7 +308,8 @@ case ${1:-help} in
 esac
 command=$1
 name=${2:-}
-[[ $name =~ ^[a-zA-Z0-9_-]+$ ]] || { usage >&2 && exit 64; }
+[ -n "$name" ] || { usage >&2 && exit 64; }
+[[ $name =~ ^[a-zA-Z0-9_-]+$ ]] || fail "a name is made of letters, digits, _ and -, not '$name'"
 shift 2
 mkdir -p "${CELERIAC_WORK:-./.work}"
 CELERIAC_WORK=$(cd "${CELERIAC_WORK:-./.work}" && pwd)
