@@ -8,4 +8,5 @@ mod rig;
 mod topology;
 mod worker;
 
+mod definitions;
 mod harness;

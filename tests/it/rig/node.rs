@@ -33,13 +33,15 @@ struct Own {
 impl Node {
     /// The node that all tests of this run share; started by the first that asks.
     pub async fn shared() -> &'static Self {
-        blocking(|| SHARED.get_or_init(|| Self::from_environment().unwrap_or_else(Self::launch)))
-            .await
+        let node = || Self::from_environment().unwrap_or_else(|| Self::launch(""));
+        blocking(move || SHARED.get_or_init(node)).await
     }
 
-    /// A node for one test, which may do with it what it likes.
-    pub async fn dedicated() -> Self {
-        blocking(Self::launch).await
+    /// A node for one test, which may do with it what it likes; `configuration` is added to its
+    /// `rabbitmq.conf`.
+    pub async fn dedicated(configuration: &str) -> Self {
+        let configuration = configuration.to_owned();
+        blocking(move || Self::launch(&configuration)).await
     }
 
     /// `user:password@host:port`, the middle of every URL of this node.
@@ -116,12 +118,13 @@ impl Node {
         Some(Self { address, management, own: None })
     }
 
-    fn launch() -> Self {
+    fn launch(configuration: &str) -> Self {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("it-{}-{number}", std::process::id());
         // Its own process group: ^C in a terminal is for the tests, and the holder is to outlive them.
         let mut holder = script()
             .args(["hold", &name])
+            .env("NODE_CONF", configuration)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)

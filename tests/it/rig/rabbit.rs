@@ -52,7 +52,12 @@ impl Rig {
 
     /// A broker to itself, for tests that stop, kill, choke or command it. Takes five seconds more.
     pub async fn alone() -> Self {
-        Self::on(Holding::Alone(Box::new(Node::dedicated().await))).await
+        Self::alone_with("").await
+    }
+
+    /// The same, with further lines in the broker's `rabbitmq.conf`.
+    pub async fn alone_with(configuration: &str) -> Self {
+        Self::on(Holding::Alone(Box::new(Node::dedicated(configuration).await))).await
     }
 
     async fn on(node: Holding) -> Self {
