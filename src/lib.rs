@@ -5,6 +5,7 @@ pub mod archive;
 pub mod backoff;
 pub mod broker;
 pub mod client;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod handler;

@@ -1,3 +1,5 @@
 //! The `celeriac` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    celeriac::cli::run()
+}

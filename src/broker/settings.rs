@@ -37,6 +37,7 @@ pub struct Settings {
     /// The management API, such as "http://rabbit1:15672", with user and password if they are not
     /// those of `url`. Optional: only adds what AMQP cannot tell, such as rates.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "http://rabbit1:15672")]
     pub management_url: Option<SecretUrl>,
 }
 
@@ -109,11 +110,14 @@ impl Default for Reconnect {
 pub struct Tls {
     /// Who may vouch for the broker, instead of the system's certificate authorities.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/etc/celeriac/ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// Our own certificate, when the broker asks for one. Needs `key_file`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/etc/celeriac/client.pem")]
     pub cert_file: Option<PathBuf>,
     /// The private key of `cert_file`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/etc/celeriac/client.key")]
     pub key_file: Option<PathBuf>,
 }

@@ -5,6 +5,7 @@
 
 mod check;
 mod complaint;
+mod document;
 mod environment;
 mod explain;
 mod layer;
@@ -19,6 +20,8 @@ mod show;
 mod tests;
 mod tree;
 
+pub use document::document;
+pub(crate) use document::wrap;
 pub use explain::{Explanation, explain};
 pub use limits::Limits;
 pub use load::{Loaded, Loader};
@@ -40,11 +43,13 @@ pub struct Config {
     /// The task exchange, and who declares what is in the broker.
     pub topology: topology::BaseSettings,
     /// Further exchanges, as `[exchanges.NAME]`.
+    #[schemars(example = serde_json::json!({ "video": { "type": "topic" } }))]
     pub exchanges: BTreeMap<String, topology::ExchangeSettings>,
     /// What all queues inherit, and the queues themselves as `[queues.NAME]`.
     pub queues: topology::Queues,
     /// Which tasks go where: a pattern of task names, and a queue or a table. The first that
     /// matches wins.
+    #[schemars(example = serde_json::json!({ "video.*": "default", "*.mail": { "queue": "default" } }))]
     pub routes: topology::Routes,
     /// The archive of tasks that were given up.
     pub dead: topology::DeadSettings,

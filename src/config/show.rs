@@ -2,6 +2,7 @@
 
 use super::layer::{self, Source};
 use super::load::Loaded;
+use super::schema;
 use super::tree::{Path, Step, Tree, write_path};
 use serde::Serialize;
 
@@ -14,6 +15,8 @@ pub struct Shown {
     pub value: toml::Value,
     /// Where it comes from: `celeriac.toml:40`, `env CELERIAC_LOG`, `default`.
     pub origin: String,
+    #[serde(skip)]
+    path: Path,
 }
 
 /// A setting that differs between two configurations.
@@ -33,30 +36,38 @@ impl Loaded {
         let mut shown = Vec::new();
         flatten(self.effective().into(), &mut Path::new(), &mut |path, value| {
             let origin = self.origin(path);
-            shown.push(Shown { key: write_path(path), value, origin });
+            shown.push(Shown { key: write_path(path), value, origin, path: path.clone() });
         });
         shown
     }
 
-    /// The settings that differ between this configuration and `newer`.
+    /// The settings that differ between this configuration and `newer`. A secret that differs is
+    /// among them, masked on both sides.
     pub fn changes(&self, newer: &Self) -> Vec<Change> {
-        let old: Vec<Shown> = self.settings();
-        let new: Vec<Shown> = newer.settings();
-        let value = |of: &[Shown], key: &str| {
-            of.iter().find(|setting| setting.key == key).map(|setting| setting.value.clone())
-        };
-        let mut changes: Vec<Change> = new
-            .iter()
-            .map(|now| Change {
+        let (old, new) = (self.settings(), newer.settings());
+        let changed = new.iter().filter_map(|now| {
+            let was = old.iter().find(|was| was.key == now.key);
+            let same = was.is_some_and(|was| was.value == now.value)
+                && self.written(&now.path) == newer.written(&now.path);
+            (!same).then(|| Change {
                 key: now.key.clone(),
-                old: value(&old, &now.key),
+                old: was.map(|was| was.value.clone()),
                 new: Some(now.value.clone()),
             })
-            .filter(|change| change.old != change.new)
-            .collect();
-        let gone = old.into_iter().filter(|was| value(&new, &was.key).is_none());
-        changes.extend(gone.map(|was| Change { key: was.key, old: Some(was.value), new: None }));
-        changes
+        });
+        let gone = old.iter().filter(|was| new.iter().all(|now| now.key != was.key));
+        let gone = gone.map(|was| Change {
+            key: was.key.clone(),
+            old: Some(was.value.clone()),
+            new: None,
+        });
+        changed.chain(gone).collect()
+    }
+
+    /// A secret as it was written, which `settings` masks; nothing for any other key.
+    fn written(&self, path: &[Step]) -> Option<toml::Value> {
+        schema::at(path).filter(|schema| schema::holds_secret(schema))?;
+        layer::find(&self.layers, path).map(|(_, _, node)| node.to_toml())
     }
 
     fn effective(&self) -> toml::Table {

@@ -574,6 +574,16 @@ fn two_configurations_are_compared_by_what_they_say_in_the_end() {
     assert_eq!(changes[1].new, Some(4.into()));
 }
 
+#[test]
+fn a_changed_password_is_a_change_and_stays_masked() {
+    let load = |password: &str| load(&format!("broker.url = \"amqp://u:{password}@h/\"")).unwrap();
+    assert_eq!(load("hunter2").changes(&load("hunter2")), []);
+    let changes = load("hunter2").changes(&load("swordfish"));
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].old, Some("amqp://u:••••@h/".into()));
+    assert_eq!(changes[0].new, Some("amqp://u:••••@h/".into()));
+}
+
 /// Text that is nearly a configuration.
 fn nearly_toml() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![
@@ -629,5 +639,18 @@ proptest! {
             Ok(loaded) => drop(loaded.settings()),
             Err(report) => prop_assert!(report.contains("error"), "{}", report),
         }
+    }
+}
+
+#[test]
+fn the_examples_have_no_problems() {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples"));
+    let examples: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(examples.len() >= 3);
+    for example in examples {
+        let loaded = Loader::new().files([example.clone()]).load();
+        let report = loaded.map_or_else(|report| report, |loaded| loaded.report);
+        assert_eq!(report.to_string(), "", "{}", example.display());
     }
 }

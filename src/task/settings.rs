@@ -56,66 +56,84 @@ impl Tasks {
 pub struct TaskSettings {
     /// The queue the task goes to, unless a route or the call says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"default")]
     pub queue: Option<String>,
     /// How often a failed task is tried again: a number, 0 for never, or "forever". Default 3.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 3)]
     pub retries: Option<Retries>,
     /// How long a failed task waits before it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = serde_json::json!({ "first": "1s", "factor": 2.0, "max": "10m", "jitter": 0.5 }))]
     pub backoff: Option<BackoffTable>,
     /// If given, only errors of these types are tried again; `*` and `?` match as in file names.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = ["*Timeout*"])]
     pub retry_on: Option<Vec<String>>,
     /// Errors of these types are never tried again. Wins over `retry_on`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = ["ValueError"])]
     pub give_up_on: Option<Vec<String>>,
     /// The task is asked to stop after this long. "0s", the default, is no limit.
     #[serde(with = "units::optional_duration", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
+    #[schemars(example = "0s")]
     pub soft_limit: Option<Duration>,
     /// The task is stopped after this long, and has failed. "0s", the default, is no limit.
     #[serde(with = "units::optional_duration", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
+    #[schemars(example = "0s")]
     pub time_limit: Option<Duration>,
     /// A task not started this long after it was sent is given up. "0s", the default, is never.
     #[serde(with = "units::optional_duration", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
+    #[schemars(example = "0s")]
     pub expires: Option<Duration>,
     /// The most starts in one worker process, such as "50/s". Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "50/s")]
     pub rate: Option<Rate>,
     /// "late" acknowledges after the task has run: it may run twice when the worker dies. "early"
     /// acknowledges before: it may be lost instead. Default "late".
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"late")]
     pub ack: Option<Acknowledge>,
     /// Whether the result goes to the result backend when the caller did not say. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = true)]
     pub store_result: Option<bool>,
 
     /// Makes the task a program: its path and arguments, started without a shell. `{name}` is
     /// replaced by the keyword argument of that name, `{0}` by the first positional one. The
     /// program's standard output is the result.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = ["./tasks/compress", "{path}", "{height}"])]
     pub exec: Option<Vec<String>>,
     /// The folder the program runs in. Default: the worker's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/srv/app")]
     pub workdir: Option<PathBuf>,
     /// Environment variables of the program, added to the worker's own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = serde_json::json!({ "RUST_LOG": "info" }))]
     pub env: Option<BTreeMap<String, Secret>>,
     /// What the program reads on standard input: "json" for the arguments as one JSON document,
     /// "none" for nothing. Default "json".
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"json")]
     pub stdin: Option<Stdin>,
     /// Exit codes that mean success. Default [0].
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = [0])]
     pub success_codes: Option<Vec<i32>>,
     /// Exit codes that mean "try again later". Default [75]. All other codes are failures, tried
     /// again like any failure.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = [75])]
     pub retry_codes: Option<Vec<i32>>,
     /// Exit codes that mean "never try this again": the task goes to the archive. Default [65].
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = [65])]
     pub reject_codes: Option<Vec<i32>>,
     /// Exit codes that mean "nothing to do any more": failed, neither tried again nor archived.
     /// Default: none.
@@ -135,10 +153,12 @@ pub struct TaskSettings {
     /// The most output of a program, or of an HTTP reply, that is kept. Default "1 MiB".
     #[serde(with = "units::optional_size", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
+    #[schemars(example = "1 MiB")]
     pub max_output: Option<u64>,
 
     /// Makes the task an HTTP call.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = serde_json::json!({ "url": "http://127.0.0.1:8080/push", "timeout": "5s" }))]
     pub http: Option<HttpSettings>,
 }
 

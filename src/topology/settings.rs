@@ -69,6 +69,7 @@ pub struct ExchangeSettings {
     /// Where it sends what no queue is bound for. Without it such a publish fails, and the sender
     /// is told.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "celeriac.dead")]
     pub alternate: Option<String>,
 }
 
@@ -183,50 +184,63 @@ pub struct QueueTable {
     /// "quorum" keeps copies on several nodes and loses nothing when one dies; "classic" is
     /// cheaper and knows priorities. Default "quorum".
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(example = QueueKind::Quorum)]
     pub kind: Option<QueueKind>,
     /// The highest priority the queue tells apart, from 1 to 255; more than 10 costs the broker
     /// much. Classic queues only. 0, the default, is no priorities.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 0)]
     pub max_priority: Option<u8>,
     /// How often a message may be delivered again, because its worker died, before it goes to
     /// the archive. Default 20.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 20)]
     pub delivery_limit: Option<u32>,
     /// Whether the queue is created when missing. With `false` it must exist, with whatever
     /// arguments. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = true)]
     pub declare: Option<bool>,
     /// Whether what the queue drops goes to the archive. Queues shared with Celery need `false`,
     /// because both sides must declare the same arguments. Default true.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = true)]
     pub dead_letter: Option<bool>,
     /// The exchange that `bindings` are on. Default: the task exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"celeriac")]
     pub exchange: Option<String>,
     /// Routing keys that lead here besides the queue's own name: `*` is one word, `#` any number.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = ["mail.#"])]
     pub bindings: Option<Vec<String>>,
     /// How long a message may wait in the queue before it goes to the archive. Default: no limit.
     #[serde(with = "units::optional_duration", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
+    #[schemars(example = "1d")]
     pub message_ttl: Option<Duration>,
     /// The most messages the queue takes; publishing to a full queue fails. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 100_000)]
     pub max_length: Option<u64>,
     /// Further arguments of the declaration, such as `x-quorum-initial-group-size = 3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, serde_json::Value>>")]
+    #[schemars(example = serde_json::json!({ "x-quorum-initial-group-size": 3 }))]
     pub arguments: Option<toml::Table>,
     /// How many messages a worker may hold from this queue, running or next. Default: as `[worker]`
     /// says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 4)]
     pub prefetch: Option<u16>,
     /// How many tasks of this queue one worker runs at once. Default: as `[worker]` says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 2)]
     pub concurrency: Option<usize>,
     /// The most tasks of this queue that one worker process starts, such as "100/s". Default: no
     /// limit.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "100/s")]
     pub rate: Option<Rate>,
 }
 

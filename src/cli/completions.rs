@@ -1,0 +1,24 @@
+//! `celeriac completions`
+
+use super::exit::Exit;
+use clap::CommandFactory;
+use clap_complete::Shell;
+use std::io::{self, Write};
+
+/// Write a completion script for a shell
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  celeriac completions bash > /etc/bash_completion.d/celeriac
+  celeriac completions fish > ~/.config/fish/completions/celeriac.fish")]
+pub(crate) struct Arguments {
+    /// The shell
+    shell: Shell,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut super::Cli::command(), "celeriac", &mut script);
+    io::stdout().write_all(&script)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,115 @@
+//! The command line.
+//!
+//! One module per subcommand; this one parses, runs the command, and turns how it ended into an
+//! exit code. Only here does the program print and exit.
+
+mod completions;
+mod config;
+mod exit;
+mod global;
+mod init;
+mod output;
+
+use crate::config::{Report, Style};
+use clap::Parser;
+use exit::{Exit, Failed};
+use global::Global;
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+
+/// The task runner for RabbitMQ: speaks Celery, loses nothing.
+#[derive(Debug, Parser)]
+#[command(name = "celeriac", version, propagate_version = true, max_term_width = 100)]
+#[command(arg_required_else_help = true, subcommand_required = true, infer_long_args = false)]
+#[command(after_help = "\
+Examples:
+  celeriac init                                 write a celeriac.toml that works
+  celeriac config check                         find every mistake in it
+  celeriac config explain worker.prefetch       what a key means
+
+Exit codes:
+  0 done   1 the answer is no   2 used wrongly   3 partly done   4 not found
+  65 input not valid   69 broker not reachable   70 internal error   73 file not written
+  75 timed out waiting   77 login or permission refused   78 configuration wrong")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Init(init::Arguments),
+    Config(config::Arguments),
+    Completions(completions::Arguments),
+}
+
+/// Runs the program with the arguments of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let colour = cli.global.colour;
+    let ended = match cli.command {
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Config(arguments) => config::run(&cli.global, &arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            let style =
+                if colour.applies_to(&io::stderr()) { Style::Coloured } else { Style::Plain };
+            explain(&error, style).into()
+        }
+    }
+}
+
+/// Says on standard error what went wrong, and decides the exit code.
+#[expect(clippy::print_stderr, reason = "the command line is what prints")]
+fn explain(error: &anyhow::Error, style: Style) -> Exit {
+    let io_error = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(io_error) {
+        // Whoever read our output has enough, as `head` does.
+        return Exit::Done;
+    }
+    if let Some(report) = error.downcast_ref::<Report>() {
+        eprintln!("{}", report.render(style));
+        return Exit::Config;
+    }
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+    error.downcast_ref::<Failed>().map_or(Exit::Internal, |failed| failed.exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_examples() {
+        fn without_examples(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+            for command in command.get_subcommands() {
+                let path = format!("{path} {}", command.get_name());
+                let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let leaf = command.get_subcommands().next().is_none();
+                if command.get_about().is_none() || (leaf && !after.contains("Example")) {
+                    found.push(path.clone());
+                }
+                without_examples(command, &path, found);
+            }
+        }
+        let mut found = Vec::new();
+        without_examples(&Cli::command(), "celeriac", &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+}

@@ -1,0 +1,150 @@
+//! What goes to standard output, and in which form.
+//!
+//! Standard output is the answer, everything else goes to standard error. As JSON it is exactly
+//! one document, or one per line.
+
+use serde::Serialize;
+use std::io::{self, IsTerminal, Write};
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document per line.
+    Jsonl,
+    /// The first column only, one per line, for `xargs`.
+    Id,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Colour {
+    /// Whether to colour what is written to `stream`.
+    pub(crate) fn applies_to(self, stream: &impl IsTerminal) -> bool {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        match self {
+            Self::Auto => wanted && stream.is_terminal(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// One line of a table.
+pub(crate) trait Row: Serialize {
+    /// The headings, the one that names the row first.
+    const COLUMNS: &'static [&'static str];
+
+    /// The text of each column.
+    fn cells(&self) -> Vec<String>;
+}
+
+impl Format {
+    /// Writes rows to standard output.
+    pub(crate) fn rows<R: Row>(self, rows: &[R]) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match self {
+            Self::Table => {
+                let width = out.is_terminal().then(terminal_width).flatten();
+                out.write_all(table(R::COLUMNS, rows, width).as_bytes())
+            }
+            Self::Json => json_line(&mut out, &rows),
+            Self::Jsonl => rows.iter().try_for_each(|row| json_line(&mut out, row)),
+            Self::Id => rows.iter().try_for_each(|row| {
+                writeln!(out, "{}", row.cells().first().map_or("", String::as_str))
+            }),
+        }
+    }
+
+    /// Writes one answer: `text` for people, `value` otherwise.
+    pub(crate) fn one(self, value: &impl Serialize, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        match self {
+            Self::Table | Self::Id => writeln!(out, "{}", text.trim_end()),
+            Self::Json | Self::Jsonl => json_line(&mut out, value),
+        }
+    }
+}
+
+fn json_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    out.write_all(b"\n")
+}
+
+fn terminal_width() -> Option<usize> {
+    rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col))
+}
+
+/// Aligned columns; lines longer than `width` end in `…`.
+fn table<R: Row>(columns: &[&str], rows: &[R], width: Option<usize>) -> String {
+    let head: Vec<String> = columns.iter().map(|column| column.to_uppercase()).collect();
+    let lines: Vec<Vec<String>> =
+        std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|column| lines.iter().map(|line| length(&line[column])).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for line in &lines {
+        let padded = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - length(cell))));
+        let line = padded.collect::<Vec<_>>().join("  ");
+        text.push_str(&cut(line.trim_end(), width));
+        text.push('\n');
+    }
+    text
+}
+
+fn length(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn cut(line: &str, width: Option<usize>) -> String {
+    match width {
+        Some(width) if width > 0 && length(line) > width => {
+            line.chars().take(width - 1).chain(['…']).collect()
+        }
+        _ => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Queue(&'static str, u32);
+
+    impl Row for Queue {
+        const COLUMNS: &'static [&'static str] = &["queue", "ready"];
+
+        fn cells(&self) -> Vec<String> {
+            vec![self.0.to_owned(), self.1.to_string()]
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_and_cut_only_on_a_terminal() {
+        let rows = [Queue("default", 120), Queue("größer-als-andere", 4)];
+        assert_eq!(
+            table(Queue::COLUMNS, &rows, None),
+            "QUEUE              READY\ndefault            120\ngrößer-als-andere  4\n"
+        );
+        assert_eq!(table(Queue::COLUMNS, &rows, Some(10)), "QUEUE    …\ndefault  …\ngrößer-al…\n");
+    }
+}
