@@ -4,11 +4,9 @@ use crate::broker::{Broker, ConnectError};
 use crate::client::Client;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::handler::exec::{Program, Watcher};
-use crate::handler::{Handler, Registry};
+use crate::handler::Registry;
 use crate::publisher::Publisher;
 use crate::results::{Backend, Nowhere, ResultBackend, Rpc};
-use crate::task::{TaskOptions, Tasks};
 use crate::topology::{BadPattern, Router};
 use crate::worker::Worker;
 use std::sync::Arc;
@@ -44,38 +42,6 @@ pub enum AppError {
     /// A pattern in `[routes]` cannot be read.
     #[error("[routes]: {0}")]
     Route(#[from] BadPattern),
-}
-
-/// A task in the configuration that cannot be run.
-#[derive(Debug, thiserror::Error)]
-#[error("[tasks.{name:?}]: {why}")]
-pub struct BadTask {
-    /// The task.
-    pub name: String,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-/// The tasks that the configuration alone defines: programs and HTTP calls.
-///
-/// # Errors
-///
-/// The first that cannot be run.
-pub fn configured_tasks(tasks: &Tasks) -> Result<Registry, BadTask> {
-    let mut registry = Registry::new();
-    let watcher = Arc::new(Watcher::new());
-    for (name, task) in tasks.iter() {
-        let bad = |why: String| BadTask { name: name.to_owned(), why };
-        let handler: Arc<dyn Handler> = if let Some(program) = task.program() {
-            let program = Program::try_new(program, Arc::clone(&watcher));
-            Arc::new(program.map_err(|error| bad(error.to_string()))?)
-        } else {
-            continue;
-        };
-        let added = registry.add(name, TaskOptions::default(), handler);
-        added.map_err(|error| bad(error.to_string()))?;
-    }
-    Ok(registry)
 }
 
 impl App {

@@ -8,7 +8,7 @@ use crate::handler::Registry;
 use crate::ops::{Check, Health, Ops};
 use crate::shutdown::Shutdown;
 use crate::worker::{Status, Worker};
-use crate::{app, telemetry};
+use crate::telemetry;
 use anyhow::Context;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -56,7 +56,8 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     let loaded = global.load(loader(global, arguments))?;
     let config = loaded.config;
     telemetry::init(&config.log).context("setting up the log").or_exit(Exit::Config)?;
-    let registry = app::configured_tasks(&config.tasks).or_exit(Exit::Config)?;
+    let mut registry = Registry::new();
+    registry.add_configured(&config.tasks).or_exit(Exit::Config)?;
     if arguments.dry_run {
         super::output::text(&plan(&config, &registry))?;
         return Ok(Exit::Done);

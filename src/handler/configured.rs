@@ -4,6 +4,7 @@ use super::exec::{Program, ProgramError, Watcher};
 use super::http::{HttpCall, HttpCallError, HttpClient, HttpClientError};
 use super::{DuplicateTask, Handler, Registry};
 use crate::task::{TaskOptions, TaskSettings, Tasks};
+use std::fmt;
 use std::sync::Arc;
 
 /// A task that the configuration defines and that cannot be run.
@@ -37,6 +38,20 @@ pub enum BadTaskProblem {
     Duplicate(#[from] DuplicateTask),
 }
 
+/// Every task that cannot be run.
+#[derive(Debug)]
+pub struct BadTasks(pub Vec<BadTask>);
+
+impl std::error::Error for BadTasks {}
+
+impl fmt::Display for BadTasks {
+    /// A line for each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
 impl Registry {
     /// Adds every task that is a program or an HTTP call by its table in `tasks`.
     ///
@@ -45,7 +60,7 @@ impl Registry {
     /// # Errors
     ///
     /// Every task that cannot be added. The others have been.
-    pub fn add_configured(&mut self, tasks: &Tasks) -> Result<&mut Self, Vec<BadTask>> {
+    pub fn add_configured(&mut self, tasks: &Tasks) -> Result<&mut Self, BadTasks> {
         let mut handlers = Handlers::default();
         let mut bad = Vec::new();
         for (task, settings) in tasks.iter() {
@@ -58,7 +73,7 @@ impl Registry {
                 bad.push(BadTask { task: task.to_owned(), problem });
             }
         }
-        if bad.is_empty() { Ok(self) } else { Err(bad) }
+        if bad.is_empty() { Ok(self) } else { Err(BadTasks(bad)) }
     }
 }
 
@@ -136,11 +151,12 @@ mod tests {
         );
         let mut registry = Registry::new();
         let bad = registry.add_configured(&tasks).unwrap_err();
-        let bad: Vec<_> = bad.iter().map(ToString::to_string).collect();
-        assert_eq!(bad.len(), 3);
-        for (bad, begins) in
-            bad.iter().zip(["task `a`: exec: ", "task `b`: http: ", "task `c`: it has both"])
-        {
+        assert_eq!(bad.0.len(), 3);
+        for (bad, begins) in bad.to_string().lines().zip([
+            "task `a`: exec: ",
+            "task `b`: http: ",
+            "task `c`: it has both",
+        ]) {
             assert!(bad.starts_with(begins), "{bad}");
         }
         assert_eq!(registry.names(), ["d"]);

@@ -18,7 +18,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 
-pub use configured::{BadTask, BadTaskProblem};
+pub use configured::{BadTask, BadTaskProblem, BadTasks};
 pub use context::{Progress, TaskContext};
 pub use failure::{Failure, TaskError};
 pub use function::{Arguments, Kwargs};

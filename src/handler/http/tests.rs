@@ -171,7 +171,7 @@ async fn raw(answer: &'static str) -> Server {
     let mut serving = JoinSet::new();
     serving.spawn(async move {
         let (mut connection, _) = listener.accept().await.unwrap();
-        connection.read(&mut [0; 4096]).await.unwrap();
+        connection.read_u8().await.unwrap();
         connection.write_all(answer.as_bytes()).await.unwrap();
     });
     Server { address, _serving: serving }
