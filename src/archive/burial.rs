@@ -1,7 +1,10 @@
 //! Putting a message into the archive: the whole message, and why.
+//!
+//! A stream forgets headers that are lists or tables, so those travel into the archive as JSON in
+//! a header of their own, and are put back when the message is read.
 
-use super::Reason;
 use super::attempt::shorten;
+use super::{Reason, json};
 use crate::broker::RawMessage;
 use crate::clock;
 use crate::protocol::HeaderValue;
@@ -17,6 +20,8 @@ pub(super) mod header {
     pub(crate) const EXCHANGE: &str = "celeriac-dead-exchange";
     pub(crate) const ROUTING_KEY: &str = "celeriac-dead-routing-key";
     pub(crate) const WORKER: &str = "celeriac-dead-worker";
+    /// The headers that a stream would forget, as JSON.
+    pub(crate) const PACKED: &str = "celeriac-dead-headers";
     /// In a mark: what became of the message that the mark is about.
     pub(crate) const MARK: &str = "celeriac-dead-mark";
     /// In a mark: the offset of that message.
@@ -39,9 +44,9 @@ pub struct Burial {
     pub error: Option<String>,
     /// When.
     pub at: SystemTime,
-    /// The queue it came from.
+    /// The queue it came from; empty when nobody knows.
     pub queue: String,
-    /// The worker that gave it up.
+    /// The worker that gave it up; empty when the broker did.
     pub worker: String,
 }
 
@@ -50,17 +55,67 @@ impl Burial {
     ///
     /// Publish it confirmed, and only then acknowledge the delivery.
     pub fn bury(&self, message: RawMessage, archive: &str) -> RawMessage {
-        let text = |text: &str| HeaderValue::Text(text.to_owned());
-        let mut headers = vec![
-            (header::REASON, text(self.reason.as_str())),
-            (header::AT, HeaderValue::Text(clock::to_iso(self.at))),
-            (header::QUEUE, text(&self.queue)),
-            (header::EXCHANGE, text(&message.exchange)),
-            (header::ROUTING_KEY, text(&message.routing_key)),
-            (header::WORKER, text(&self.worker)),
-        ];
         let error = self.error.as_deref().map(|error| shorten(error, LONGEST_ERROR));
-        headers.extend(error.map(|error| (header::ERROR, HeaderValue::Text(error))));
-        RawMessage { exchange: archive.to_owned(), ..message.afresh().with_headers(headers) }
+        let headers = [
+            (header::REASON, self.reason.as_str()),
+            (header::AT, &clock::to_iso(self.at)),
+            (header::QUEUE, &self.queue),
+            (header::EXCHANGE, &message.exchange),
+            (header::ROUTING_KEY, &message.routing_key),
+            (header::WORKER, &self.worker),
+            (header::ERROR, error.as_deref().unwrap_or_default()),
+        ];
+        let told = headers.into_iter().filter(|(_, text)| !text.is_empty());
+        let told = told.map(|(name, text)| (name, HeaderValue::Text(text.to_owned())));
+        let told: Vec<_> = told.collect();
+        let buried = pack(message.afresh()).with_headers(told);
+        RawMessage { exchange: archive.to_owned(), ..buried }
+    }
+}
+
+/// Lists and tables as JSON.
+fn pack(message: RawMessage) -> RawMessage {
+    let mut packed = message.headers();
+    packed.retain(|_, value| matches!(value, HeaderValue::List(_) | HeaderValue::Table(_)));
+    if packed.is_empty() {
+        return message;
+    }
+    let text = HeaderValue::Text(json::table_to_json(&packed).to_string());
+    message.without_headers(|name| packed.contains_key(name)).with_headers([(header::PACKED, text)])
+}
+
+/// A message of the archive with its lists and tables back in place.
+pub(super) fn unpack(message: RawMessage) -> RawMessage {
+    let packed = message.text_header(header::PACKED);
+    let packed = packed.and_then(|text| serde_json::from_str(&text).ok());
+    match packed.and_then(|packed| json::table_from_json(&packed)) {
+        Some(packed) => message.without_headers(|name| name == header::PACKED).with_headers(packed),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn lists_and_tables_survive_a_stream_that_knows_only_plain_values() {
+        let list = HeaderValue::List(vec![HeaderValue::Null, HeaderValue::Float(2.5)]);
+        let table = HeaderValue::Table(BTreeMap::from([("k".to_owned(), list.clone())]));
+        let headers = [("timelimit", list), ("stamps", table), ("n", HeaderValue::Int(1))];
+        let message = RawMessage::note("celeriac", headers);
+        let burial = Burial {
+            reason: Reason::Rejected,
+            error: None,
+            at: SystemTime::UNIX_EPOCH,
+            queue: "q".to_owned(),
+            worker: String::new(),
+        };
+        let buried = burial.bury(message.clone(), "celeriac.dead");
+        let plain = |value| !matches!(value, HeaderValue::List(_) | HeaderValue::Table(_));
+        assert!(buried.headers().into_values().all(plain));
+        let back = unpack(buried).without_headers(|name| name.starts_with("celeriac-dead-"));
+        assert_eq!(back.headers(), message.headers());
     }
 }

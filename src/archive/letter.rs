@@ -1,14 +1,13 @@
 //! What the archive holds: dead letters, and marks of what became of them.
 
 use super::burial::header;
+use super::death::Death;
 use super::{AttemptRecord, Reason};
 use crate::broker::RawMessage;
 use crate::clock;
 use crate::ids::TaskId;
-use crate::protocol::{self, HeaderValue, delayed_routing_key};
-use crate::topology::names;
-use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use crate::protocol::{self, HeaderValue};
+use std::time::SystemTime;
 
 /// A message that was given up, without its body.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,29 +78,22 @@ pub(super) struct Mark {
 impl DeadLetter {
     /// Reads a message of the archive that is no mark.
     pub fn read(offset: u64, message: &RawMessage) -> Self {
-        let death = Death::newest(&message.header("x-death"));
         let text = |name: &str| message.text_header(name);
+        let reason = text(header::REASON).map(|word| Reason::parse(&word).unwrap_or(Reason::Other));
+        // Somebody may dead-letter into the archive's exchange directly.
+        let death = if reason.is_none() { Death::of(message) } else { None };
         let at = text(header::AT).and_then(|text| clock::parse_iso(&text));
         let id = text("id").or_else(|| message.correlation_id().map(str::to_owned));
-        let buried = text(header::REASON).map(|word| Reason::parse(&word).unwrap_or(Reason::Other));
-        let key = text(header::ROUTING_KEY).unwrap_or_else(|| message.routing_key.clone());
-        let routing_key = delayed_routing_key(&key).to_owned();
-        let by_broker = death.as_ref().map(|death| death.queue_and_reason(&routing_key));
-        let (queue, reason) = match (buried, by_broker) {
-            (Some(reason), _) => (text(header::QUEUE), reason),
-            (None, Some((queue, reason))) => (queue, reason),
-            (None, None) => (None, Reason::Other),
-        };
         Self {
             offset,
-            reason,
+            reason: reason.or(death.as_ref().map(|it| it.reason)).unwrap_or(Reason::Other),
             error: text(header::ERROR),
             dead_at: at.or(death.as_ref().and_then(|death| death.at)),
             task: text("task"),
             id: id.map(TaskId::from),
-            queue,
+            queue: text(header::QUEUE).or(death.as_ref().map(|death| death.queue.clone())),
             exchange: text(header::EXCHANGE).or(death.and_then(|death| death.exchange)),
-            routing_key,
+            routing_key: text(header::ROUTING_KEY).unwrap_or_else(|| message.routing_key.clone()),
             worker: text(header::WORKER),
             argsrepr: text("argsrepr"),
             retries: match message.header("retries") {
@@ -180,50 +172,6 @@ impl Mark {
     }
 }
 
-/// One entry of RabbitMQ's `x-death`.
-struct Death {
-    queue: String,
-    reason: String,
-    exchange: Option<String>,
-    at: Option<SystemTime>,
-}
-
-impl Death {
-    /// The latest one. RabbitMQ puts it first.
-    fn newest(header: &HeaderValue) -> Option<Self> {
-        let HeaderValue::List(deaths) = header else { return None };
-        let Some(HeaderValue::Table(death)) = deaths.first() else { return None };
-        let text = |name: &str| death_text(death, name);
-        Some(Self {
-            queue: text("queue")?,
-            reason: text("reason")?,
-            exchange: text("exchange"),
-            at: match death.get("time") {
-                Some(HeaderValue::Time(seconds)) => {
-                    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(*seconds))
-                }
-                _ => None,
-            },
-        })
-    }
-
-    /// A message that came straight from a delay level found no way to its destination. Of that
-    /// only the routing key is left, and a task on its way to a queue has the queue's name as key.
-    fn queue_and_reason(&self, routing_key: &str) -> (Option<String>, Reason) {
-        if names::is_delay_level(&self.queue) {
-            return (Some(routing_key.to_owned()), Reason::Undeliverable);
-        }
-        (Some(self.queue.clone()), Reason::of_broker(&self.reason))
-    }
-}
-
-fn death_text(death: &BTreeMap<String, HeaderValue>, name: &str) -> Option<String> {
-    match death.get(name) {
-        Some(HeaderValue::Text(text)) => Some(text.clone()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Burial;
@@ -241,17 +189,6 @@ mod tests {
         RawMessage { routing_key: "mail".into(), body: b"[]".as_slice().into(), ..message }
     }
 
-    fn died(queue: &str, reason: &str) -> RawMessage {
-        let death = [
-            ("queue", HeaderValue::Text(queue.into())),
-            ("reason", HeaderValue::Text(reason.into())),
-            ("exchange", HeaderValue::Text("celeriac".into())),
-            ("time", HeaderValue::Time(60)),
-        ];
-        let death = HeaderValue::Table(death.map(|(name, value)| (name.into(), value)).into());
-        task().with_headers([("x-death", HeaderValue::List(vec![death]))])
-    }
-
     #[test]
     fn what_a_worker_buries_is_read_back() {
         let burial = Burial {
@@ -261,8 +198,7 @@ mod tests {
             queue: "mail".into(),
             worker: "alpha@web1".into(),
         };
-        // It has been through the ladder before; that is not why it died.
-        let buried = burial.bury(died("celeriac.delay.3", "expired"), "celeriac.dead");
+        let buried = burial.bury(task(), "celeriac.dead");
         assert_eq!(buried.exchange, "celeriac.dead");
         let letter = DeadLetter::read(7, &buried);
         let expected = DeadLetter {
@@ -286,20 +222,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_broker_gave_up_has_a_reason_too() {
-        let cases = [
-            ("mail", "expired", Reason::Expired),
-            ("mail", "rejected", Reason::Rejected),
-            ("mail", "maxlen", Reason::Overflow),
-            ("mail", "delivery_limit", Reason::Poison),
-            ("celeriac.delay.0", "expired", Reason::Undeliverable),
-        ];
-        for (queue, word, reason) in cases {
-            let letter = DeadLetter::read(0, &died(queue, word));
-            assert_eq!((letter.reason, letter.queue.as_deref()), (reason, Some("mail")));
-            assert_eq!(letter.dead_at, Some(TIME + Duration::from_secs(60)));
-        }
-        assert_eq!(DeadLetter::read(0, &task()).reason, Reason::Other);
+    fn a_message_that_says_nothing_is_a_letter_too() {
+        let letter = DeadLetter::read(0, &RawMessage::note("e", [("", HeaderValue::Null); 0]));
+        assert_eq!((letter.reason, letter.queue, letter.id), (Reason::Other, None, None));
     }
 
     #[test]

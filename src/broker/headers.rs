@@ -1,8 +1,8 @@
 //! Looks at a message, and changes its headers, without taking it apart: every property and header
 //! that nobody names stays as its sender wrote it.
 
+use super::RawMessage;
 use super::fields::{field, value};
-use super::{Delivery, RawMessage};
 use crate::protocol::{Bytes, HeaderValue, is_death_header};
 use lapin::BasicProperties;
 use lapin::types::{FieldTable, ShortString};
@@ -10,19 +10,6 @@ use std::collections::BTreeMap;
 
 /// Delivery mode 2: kept on disk.
 const PERSISTENT: u8 = 2;
-
-impl Delivery {
-    /// The message as it came, addressed as it was.
-    pub fn message(&self) -> RawMessage {
-        RawMessage {
-            exchange: self.exchange.clone(),
-            routing_key: self.routing_key.clone(),
-            properties: self.properties.clone(),
-            body: self.body.clone(),
-            mandatory: true,
-        }
-    }
-}
 
 impl RawMessage {
     /// A message without a body whose headers say everything; kept on disk.
@@ -71,16 +58,18 @@ impl RawMessage {
         self.properties.content_type().as_ref().map(ShortString::as_str)
     }
 
-    /// The same message with these headers set.
+    /// The same message with these headers set. A name of more than 255 bytes cannot be sent and
+    /// is left out.
     #[must_use]
-    pub fn with_headers(
+    pub fn with_headers<K: Into<String>>(
         self,
-        headers: impl IntoIterator<Item = (&'static str, HeaderValue)>,
+        headers: impl IntoIterator<Item = (K, HeaderValue)>,
     ) -> Self {
-        self.edit(|table| {
-            let fields = headers.into_iter().map(|(name, value)| (name.into(), field(&value)));
-            table.extend(fields);
-        })
+        let fields = headers.into_iter().filter_map(|(name, value)| {
+            let name = ShortString::try_new(name.into()).ok()?;
+            Some((name, field(&value)))
+        });
+        self.edit(|table| table.extend(fields))
     }
 
     /// The same message without the headers that `drop` names.

@@ -14,6 +14,7 @@ mod inspect;
 mod message;
 mod publish;
 mod settings;
+mod stream;
 mod wire;
 
 pub use connection::ConnectError;
@@ -23,6 +24,7 @@ pub use inspect::Depth;
 pub use message::RawMessage;
 pub use publish::PublishError;
 pub use settings::{Reconnect, Settings, Tls};
+pub use stream::{StreamError, StreamReader, StreamStart};
 
 use connection::{Link, Purpose};
 use publish::Confirms;

@@ -49,6 +49,15 @@ pub enum Finding {
     Unknown(Object, String),
 }
 
+impl Object {
+    /// Its name; of a binding, the name of its source.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Exchange(name) | Self::Queue(name) | Self::Binding { source: name, .. } => name,
+        }
+    }
+}
+
 impl Difference {
     /// Reads RabbitMQ's `inequivalent arg ...` sentence.
     ///

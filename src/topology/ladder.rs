@@ -13,7 +13,7 @@ impl Topology {
     /// once and never drop. What leaves the ladder and finds its queue gone goes to the archive.
     pub fn ladder(settings: &Settings) -> Self {
         let exit = Exchange::new(names::DELAY_EXIT, ExchangeKind::Direct)
-            .with_alternate(&settings.dead.exchange);
+            .with_alternate(names::dead_arrival(&settings.dead.exchange));
         let mut ladder = Self { exchanges: vec![exit], ..Self::default() };
         for level in 0..delay::LEVELS {
             ladder.add_level(level, settings.delay.queue_type);

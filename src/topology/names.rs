@@ -12,6 +12,12 @@ pub const DEFAULT_QUEUE: &str = "default";
 /// The archive: its exchange and its stream.
 pub const DEAD: &str = "celeriac.dead";
 
+/// Where the broker's own dead letters arrive, on their way to the archive whose exchange is
+/// `archive`: an exchange and a queue.
+pub fn dead_arrival(archive: &str) -> String {
+    format!("{archive}.in")
+}
+
 /// The exchange at the end of every delay.
 pub const DELAY_EXIT: &str = "celeriac.delay.out";
 

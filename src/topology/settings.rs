@@ -394,7 +394,9 @@ impl<'de> Deserialize<'de> for RouteSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeadSettings {
-    /// The fanout exchange given-up tasks are published to.
+    /// The fanout exchange that workers publish to what they give up. What RabbitMQ gives up by
+    /// itself (expired, delivered too often) comes by an exchange and a queue of this name and
+    /// `.in`.
     pub exchange: String,
     /// The stream that keeps them.
     pub stream: String,

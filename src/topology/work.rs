@@ -37,13 +37,33 @@ impl Topology {
         work
     }
 
-    /// The archive of what was given up: an exchange and a stream.
+    /// The archive of what was given up, an exchange and a stream; and the place where the
+    /// broker's own dead letters arrive before somebody takes them there.
+    ///
+    /// They cannot go into the stream at once: RabbitMQ 3.10 drops what a classic queue
+    /// dead-letters into a stream, and streams forget headers that are lists or tables, `x-death`
+    /// among them.
     pub fn dead(settings: &Settings) -> Self {
         let dead = &settings.dead;
+        let arrival = names::dead_arrival(&dead.exchange);
+        let kept = [
+            ("x-queue-type", Text("quorum".to_owned())),
+            // None would be twenty, and what exceeds it is dropped here.
+            ("x-delivery-limit", Int(1_000_000)),
+        ];
         Self {
-            exchanges: vec![Exchange::new(&dead.exchange, ExchangeKind::Fanout)],
-            queues: vec![Queue::new(&dead.stream, retention(&dead.retain))],
-            bindings: vec![Binding::to_queue(&dead.exchange, &dead.stream, "")],
+            exchanges: vec![
+                Exchange::new(&dead.exchange, ExchangeKind::Fanout),
+                Exchange::new(&arrival, ExchangeKind::Fanout),
+            ],
+            queues: vec![
+                Queue::new(&dead.stream, retention(&dead.retain)),
+                Queue::new(&arrival, kept),
+            ],
+            bindings: vec![
+                Binding::to_queue(&dead.exchange, &dead.stream, ""),
+                Binding::to_queue(&arrival, &arrival, ""),
+            ],
         }
     }
 }
@@ -105,7 +125,8 @@ fn arguments(settings: &Settings, queue: &QueueSettings) -> Arguments {
         set("x-overflow", Text("reject-publish".to_owned()));
     }
     if queue.dead_letter {
-        set("x-dead-letter-exchange", Text(settings.dead.exchange.clone()));
+        let archive = names::dead_arrival(&settings.dead.exchange);
+        set("x-dead-letter-exchange", Text(archive));
     }
     // Without a dead-letter exchange the limit would make the broker drop messages.
     if queue.dead_letter && queue.kind == QueueKind::Quorum {
@@ -168,7 +189,7 @@ mod tests {
     fn a_quorum_queue_gives_up_into_the_archive_and_drops_nothing() {
         let queue = declared(QueueTable::default());
         let expected = [
-            ("x-dead-letter-exchange", Text("celeriac.dead".into())),
+            ("x-dead-letter-exchange", Text("celeriac.dead.in".into())),
             ("x-dead-letter-strategy", Text("at-least-once".into())),
             ("x-delivery-limit", Int(20)),
             ("x-overflow", Text("reject-publish".into())),
@@ -196,7 +217,7 @@ mod tests {
             ..QueueTable::default()
         };
         let expected = [
-            ("x-dead-letter-exchange", Text("celeriac.dead".into())),
+            ("x-dead-letter-exchange", Text("celeriac.dead.in".into())),
             ("x-max-length", Int(5)),
             ("x-max-priority", Int(10)),
             ("x-message-ttl", Int(60_000)),

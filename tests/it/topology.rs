@@ -20,25 +20,25 @@ use crate::rig::{PATIENCE, Rig, eventually};
 /// Late is late, even on a machine that runs other tests beside.
 const LATENESS: Duration = Duration::from_secs(3);
 
-async fn connect(rig: &Rig) -> Broker {
+pub(crate) async fn connect(rig: &Rig) -> Broker {
     let settings = BrokerSettings { url: rig.url().as_str().into(), ..BrokerSettings::default() };
     Broker::connect(&settings, 100).await.unwrap()
 }
 
-fn settings(kind: QueueKind) -> Settings {
+pub(crate) fn settings(kind: QueueKind) -> Settings {
     let mut settings = Settings::default();
     settings.delay.queue_type = kind;
     settings.queues.insert("mail", QueueTable { kind: Some(kind), ..QueueTable::default() });
     settings
 }
 
-async fn declared(rig: &Rig, settings: &Settings) -> Broker {
+pub(crate) async fn declared(rig: &Rig, settings: &Settings) -> Broker {
     let broker = connect(rig).await;
     broker.declare(&Topology::whole(settings, &[])).await.unwrap();
     broker
 }
 
-fn envelope(task: &str, bcc: Vec<String>) -> Envelope {
+pub(crate) fn envelope(task: &str, bcc: Vec<String>) -> Envelope {
     let mut headers = Headers::new(task, TaskId::random());
     if !bcc.is_empty() {
         let keys = bcc.into_iter().map(HeaderValue::Text).collect();
@@ -48,7 +48,11 @@ fn envelope(task: &str, bcc: Vec<String>) -> Envelope {
     Envelope { properties, headers, body: b"[[],{},{}]".as_slice().into() }
 }
 
-async fn send(broker: &Broker, to: &Destination, wait: Duration) -> Result<(), PublishError> {
+pub(crate) async fn send(
+    broker: &Broker,
+    to: &Destination,
+    wait: Duration,
+) -> Result<(), PublishError> {
     let delay = Delay::new(wait).unwrap();
     let exchange = delay.map_or(to.route.exchange.clone(), |delay| delay.entry());
     let bcc = delay.map_or(Vec::new(), |delay| delay.bcc(to));
@@ -57,7 +61,7 @@ async fn send(broker: &Broker, to: &Destination, wait: Duration) -> Result<(), P
     broker.publish(Arc::new(message.unwrap()), PATIENCE).await
 }
 
-fn consume(broker: &Broker, queue: &str) -> Deliveries {
+pub(crate) fn consume(broker: &Broker, queue: &str) -> Deliveries {
     broker.consume(Consume {
         queue: queue.to_owned(),
         declare: None,
@@ -68,7 +72,7 @@ fn consume(broker: &Broker, queue: &str) -> Deliveries {
 }
 
 /// The name of the next task.
-async fn next(deliveries: &mut Deliveries) -> String {
+pub(crate) async fn next(deliveries: &mut Deliveries) -> String {
     let delivery = timeout(PATIENCE, deliveries.next()).await.unwrap().unwrap();
     let name = delivery.envelope(&Default::default()).unwrap().headers.task;
     delivery.settle.ack();
@@ -133,7 +137,8 @@ async fn a_message_whose_queue_is_gone_when_its_time_comes_goes_to_the_archive()
     let (_connection, channel) = rig.channel().await;
     channel.queue_delete("mail".into(), QueueDeleteOptions::default()).await.unwrap();
     eventually("the message is in the archive", async || {
-        broker.depth(names::DEAD).await.unwrap().unwrap().ready == 1
+        let arrival = names::dead_arrival(names::DEAD);
+        broker.depth(&arrival).await.unwrap().unwrap().ready == 1
     })
     .await;
 }
@@ -210,7 +215,7 @@ async fn a_queue_with_other_arguments_is_told_argument_by_argument() {
     assert_eq!(
         findings,
         [
-            "queue \"mail\": x-dead-letter-exchange is none in the broker and celeriac.dead here",
+            "queue \"mail\": x-dead-letter-exchange is none in the broker and celeriac.dead.in here",
             "queue \"mail\": x-max-length is 7 in the broker and none here",
             "queue \"mail\": x-message-ttl is 60000 in the broker and none here",
         ]
