@@ -22,6 +22,7 @@ mod status;
 pub use settings::{Acknowledge, Settings};
 pub use status::Status;
 
+use crate::archive::Archive;
 use crate::broker::{AckPolicy, Broker, Consume, DeclareError};
 use crate::clock::Clock;
 use crate::handler::Registry;
@@ -100,6 +101,9 @@ impl Worker {
         self.declare().await?;
         let name = ids::expand_name(&self.settings.name, "worker");
         let slots = self.slot_count();
+        // Ends with this function.
+        let mut beside = JoinSet::new();
+        beside.spawn(self.collect_dead_letters(shutdown.clone()));
         let context = Arc::new(self.context(name.clone(), slots, shutdown));
         let mut loops = JoinSet::new();
         for queue in &self.settings.queues {
@@ -129,6 +133,13 @@ impl Worker {
         self.broker.declare(&dead).await?;
         self.broker.declare_ladder(&Topology::ladder(settings)).await?;
         self.broker.declare(&work).await
+    }
+
+    /// Takes what the broker gives up by itself into the archive.
+    fn collect_dead_letters(&self, shutdown: Shutdown) -> impl Future<Output = ()> + use<> {
+        let dead = self.topology.dead.clone();
+        let archive = Archive::new(self.broker.clone(), dead, Arc::clone(&self.clock));
+        async move { archive.collect(&shutdown).await }
     }
 
     fn slot_count(&self) -> usize {
