@@ -108,7 +108,7 @@ impl App {
     }
 
     /// Closes the connections in order.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         self.broker().close().await;
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         .await
         .unwrap_or_else(|_| Err(anyhow!("no answer within {PATIENCE:?}")))
         .with_context(|| format!("asking at {}", path.display()))
-        .or_exit(Exit::Unavailable)?;
+        .or_exit(Exit::Unreachable)?;
     let failed = answer.checks.iter().filter(|check| !check.ok);
     let failed: Vec<_> = failed.map(|check| format!("{}: {}", check.name, check.detail)).collect();
     let text = if failed.is_empty() { "ok".to_owned() } else { failed.join("\n") };

@@ -3,12 +3,16 @@
 //! One module per subcommand; this one parses, runs the command, and turns how it ended into an
 //! exit code. Only here does the program print and exit.
 
+mod call;
 mod completions;
 mod config;
 mod exit;
 mod global;
+mod health;
 mod init;
 mod output;
+mod send;
+mod worker;
 
 use crate::config::{Report, Style};
 use clap::Parser;
@@ -23,6 +27,8 @@ use std::process::ExitCode;
 #[command(arg_required_else_help = true, subcommand_required = true, infer_long_args = false)]
 #[command(after_help = "\
 Examples:
+  celeriac worker -c celeriac.toml              run tasks
+  celeriac send mail.welcome --kwargs '{\"user\": 42}'
   celeriac init                                 write a celeriac.toml that works
   celeriac config check                         find every mistake in it
   celeriac config explain worker.prefetch       what a key means
@@ -40,6 +46,10 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Worker(worker::Arguments),
+    Send(send::Arguments),
+    Call(call::Arguments),
+    Health(health::Arguments),
     Init(init::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
@@ -50,6 +60,10 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let colour = cli.global.colour;
     let ended = match cli.command {
+        Command::Worker(arguments) => wait(worker::run(&cli.global, &arguments)),
+        Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
+        Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
+        Command::Health(arguments) => wait(health::run(&cli.global, &arguments)),
         Command::Init(arguments) => init::run(&arguments),
         Command::Config(arguments) => config::run(&cli.global, &arguments),
         Command::Completions(arguments) => completions::run(&arguments),
@@ -62,6 +76,15 @@ pub fn run() -> ExitCode {
             explain(&error, style).into()
         }
     }
+}
+
+/// Runs a command that waits for the broker or for others.
+fn wait(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(command);
+    // A blocking task that does not end does not keep the program.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Says on standard error what went wrong, and decides the exit code.

@@ -145,7 +145,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
 /// Connects with the configuration of this command.
 pub(super) async fn connect(global: &Global) -> anyhow::Result<App> {
     let config = global.load(global.loader())?.config;
-    App::connect(config).await.or_exit(Exit::Unavailable)
+    App::connect(config).await.or_exit(Exit::Unreachable)
 }
 
 /// A send error with the exit code that fits it.
@@ -153,7 +153,7 @@ pub(super) fn failed(error: SendError) -> anyhow::Error {
     use crate::broker::PublishError as Why;
     let exit = match &error {
         SendError::Publish(Why::Unroutable { .. } | Why::NoExchange { .. }) => Exit::NotFound,
-        SendError::Publish(Why::Disconnected { .. }) => Exit::Unavailable,
+        SendError::Publish(Why::Disconnected { .. }) => Exit::Unreachable,
         SendError::Publish(_) => Exit::TimedOut,
         _ => Exit::Invalid,
     };
@@ -165,7 +165,10 @@ pub(super) fn failed(error: SendError) -> anyhow::Error {
 
 impl CallArguments {
     /// The call; reads files that `@FILE` names.
-    pub(super) fn call(&self, global: &Global) -> anyhow::Result<Call<Vec<Value>, Map<String, Value>>> {
+    pub(super) fn call(
+        &self,
+        global: &Global,
+    ) -> anyhow::Result<Call<Vec<Value>, Map<String, Value>>> {
         let args = json(self.args.as_deref(), "--args", "a JSON list, such as '[1, \"two\"]'")?;
         let kwargs =
             json(self.kwargs.as_deref(), "--kwargs", "a JSON object, such as '{\"user\": 42}'")?;
@@ -250,7 +253,7 @@ async fn send_lines(global: &Global, template: &JsonCall, file: &str) -> anyhow:
     app.close().await;
     Ok(match (sent, errors.len()) {
         (_, 0) => Exit::Done,
-        (0, _) => Exit::Unavailable,
+        (0, _) => Exit::Unreachable,
         _ => Exit::Partly,
     })
 }
@@ -366,14 +369,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn instant(text: &str) -> Result<std::time::SystemTime, String> {
-    clock::parse_iso(text)
-        .ok_or_else(|| format!("`{text}` is no time; write 2026-11-25T18:00:00Z"))
+    clock::parse_iso(text).ok_or_else(|| format!("`{text}` is no time; write 2026-11-25T18:00:00Z"))
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("`{text}` is no header; write NAME=VALUE"))?;
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` is no header; write NAME=VALUE"))?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
@@ -384,8 +385,7 @@ mod tests {
     #[test]
     fn a_line_is_a_call_or_its_arguments() {
         let options = SendOptions::default();
-        let template =
-            Call { task: "t".to_owned(), args: Vec::new(), kwargs: Map::new(), options };
+        let template = Call { task: "t".to_owned(), args: Vec::new(), kwargs: Map::new(), options };
         let read = |line: &str| {
             let call = read_line(&template, line).unwrap();
             (Value::from(call.args).to_string(), Value::from(call.kwargs).to_string())

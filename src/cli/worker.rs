@@ -7,8 +7,9 @@ use crate::config::Config;
 use crate::handler::Registry;
 use crate::ops::{Check, Health, Ops};
 use crate::shutdown::Shutdown;
-use crate::worker::{Status, Worker};
 use crate::telemetry;
+use crate::topology::QueueKind;
+use crate::worker::Status;
 use anyhow::Context;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -55,14 +56,15 @@ pub(crate) struct Arguments {
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
     let loaded = global.load(loader(global, arguments))?;
     let config = loaded.config;
-    telemetry::init(&config.log).context("setting up the log").or_exit(Exit::Config)?;
+    telemetry::start(&config.log).context("setting up the log").or_exit(Exit::Config)?;
     let mut registry = Registry::new();
     registry.add_configured(&config.tasks).or_exit(Exit::Config)?;
     if arguments.dry_run {
-        super::output::text(&plan(&config, &registry))?;
+        let plan = plan(&config, &registry);
+        global.output.one(&plan, &plan)?;
         return Ok(Exit::Done);
     }
-    let app = App::connect(config).await.or_exit(Exit::Unavailable)?;
+    let app = App::connect(config).await.or_exit(Exit::Unreachable)?;
     let shutdown = Shutdown::new();
     let worker = app.worker(registry);
     let health = WorkerHealth { app: app.clone(), status: worker.status.clone() };
@@ -88,7 +90,11 @@ fn loader(global: &Global, arguments: &Arguments) -> crate::config::Loader {
         ("--concurrency", "worker.concurrency", arguments.concurrency.as_deref().map(number)),
         ("--prefetch", "worker.prefetch", arguments.prefetch.as_deref().map(number)),
         ("--name", "worker.name", arguments.name.as_deref().map(Into::into)),
-        ("--drain-timeout", "worker.drain_timeout", arguments.drain_timeout.as_deref().map(Into::into)),
+        (
+            "--drain-timeout",
+            "worker.drain_timeout",
+            arguments.drain_timeout.as_deref().map(Into::into),
+        ),
     ] {
         if let Some(value) = value {
             loader = loader.set(option, key, value);
@@ -110,11 +116,15 @@ fn plan(config: &Config, registry: &Registry) -> String {
     ];
     for name in &config.worker.queues {
         let queue = topology.queues.get(name);
+        let kind = match queue.kind {
+            QueueKind::Quorum => "quorum",
+            QueueKind::Classic => "classic",
+        };
         let bound = match queue.bindings.is_empty() {
             true => String::new(),
             false => format!(", bound to {}", queue.bindings.join(", ")),
         };
-        lines.push(format!("queue        {name} ({}{bound})", queue.kind));
+        lines.push(format!("queue        {name} ({kind}{bound})"));
     }
     for task in registry.names() {
         let options = config.tasks.options(task, crate::task::TaskOptions::default());

@@ -151,10 +151,8 @@ impl Worker {
         let queue =
             |name: &String| (Arc::<str>::from(name.as_str()), self.topology.queues.get(name));
         let queues: Vec<_> = self.settings.queues.iter().map(queue).collect();
-        let limited = queues
-            .iter()
-            .filter_map(|(name, queue)| Some((Arc::clone(name), queue.concurrency?)))
-            .map(|(name, slots)| (name, slots));
+        let limited =
+            queues.iter().filter_map(|(name, queue)| Some((Arc::clone(name), queue.concurrency?)));
         let delivery_limits: HashMap<_, _> = queues
             .iter()
             .filter(|(_, queue)| queue.kind == QueueKind::Classic || !queue.declare)
