@@ -161,4 +161,23 @@ mod tests {
         }
         assert_eq!(registry.names(), ["d"]);
     }
+
+    #[derive(serde::Deserialize)]
+    struct Document {
+        tasks: Tasks,
+    }
+
+    #[test]
+    fn the_examples_of_the_guide_are_tasks() {
+        let guide = include_str!("../../docs/tasks.md");
+        let examples: Vec<_> = guide
+            .split("```toml\n")
+            .skip(1)
+            .map(|rest| toml::from_str::<Document>(rest.split("```").next().unwrap()).unwrap())
+            .collect();
+        assert!(examples.len() >= 2);
+        for example in examples {
+            Registry::new().add_configured(&example.tasks).unwrap();
+        }
+    }
 }

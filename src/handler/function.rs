@@ -45,6 +45,11 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tracing::Span;
 
+/// The guide's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/tasks.md")]
+struct Guide;
+
 /// What a function takes: a tuple of up to eight positional arguments, or [`Kwargs`].
 pub trait Arguments: Sized + Send + 'static {
     /// Reads them from a body.

@@ -154,6 +154,8 @@ mod tests {
     use super::*;
     use crate::handler::testing::context;
     use serde_json::json;
+    use std::io;
+    use std::sync::{Arc, Mutex};
 
     #[test]
     fn only_whole_lines_of_the_right_form_are_taken_as_meant_for_us() {
@@ -193,5 +195,45 @@ mod tests {
         let tail = wide.finish().tail;
         assert_eq!(tail.len(), 2);
         assert!(tail[1].starts_with('4'));
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_logged_with_their_task_but_not_without_end() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut report = Report::new(context("video.thumb", "id-1"));
+            for n in 0..10_000 {
+                report.push(format!("line {n}\n::progress 0.1\n").as_bytes());
+            }
+            report.finish();
+        });
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let said: Vec<_> =
+            log.lines().filter(|line| line.contains("program says task.name")).collect();
+        assert!((100..9_000).contains(&said.len()), "{} lines", said.len());
+        assert!(said[0].contains("INFO"), "{}", said[0]);
+        assert!(
+            said[0].contains("task.name=video.thumb task.id=id-1 line=\"line 0\""),
+            "{}",
+            said[0]
+        );
+        assert!(log.lines().last().unwrap().contains("too much"));
+        assert!(!log.contains("::progress"));
     }
 }

@@ -141,3 +141,76 @@ impl Drop for Shell {
         self.process.wait().ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Signal, kill_process};
+    use std::os::unix::process::ExitStatusExt;
+
+    /// A process in a group of its own that does not end by itself.
+    fn endless() -> (Child, Pid) {
+        let child = Command::new("sleep").arg("100000").process_group(0).spawn().unwrap();
+        let group = id(&child);
+        (child, group)
+    }
+
+    fn id(child: &Child) -> Pid {
+        Pid::from_raw(child.id().cast_signed()).unwrap()
+    }
+
+    fn shell_id(watcher: &Watcher) -> Pid {
+        id(&watcher.state().shell().unwrap().process)
+    }
+
+    /// What the kernel does when the worker dies: closes the pipe.
+    fn worker_dies(watcher: &Watcher) {
+        let mut cat = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let mut state = watcher.state();
+        let shell = state.shell.as_mut().unwrap();
+        drop(std::mem::replace(&mut shell.pipe, cat.stdin.take().unwrap()));
+        shell.process.wait().unwrap();
+        drop(std::mem::take(&mut *state));
+        cat.wait().unwrap();
+    }
+
+    #[test]
+    fn groups_that_are_left_are_killed_and_others_are_not() {
+        let watcher = Watcher::new();
+        let ((mut left, left_group), (mut ended, ended_group)) = (endless(), endless());
+        watcher.add(left_group);
+        watcher.add(ended_group);
+        watcher.remove(ended_group);
+        worker_dies(&watcher);
+        assert_eq!(left.wait().unwrap().signal(), Some(9));
+        assert_eq!(ended.try_wait().unwrap(), None);
+        ended.kill().unwrap();
+        ended.wait().unwrap();
+    }
+
+    #[test]
+    fn a_shell_that_was_killed_is_replaced_by_one_that_knows_all_groups() {
+        let watcher = Watcher::new();
+        let ((mut first, first_group), (mut second, second_group)) = (endless(), endless());
+        watcher.add(first_group);
+        kill_process(shell_id(&watcher), Signal::KILL).unwrap();
+        watcher.state().shell.as_mut().unwrap().process.wait().unwrap();
+        watcher.add(second_group);
+        worker_dies(&watcher);
+        assert_eq!(first.wait().unwrap().signal(), Some(9));
+        assert_eq!(second.wait().unwrap().signal(), Some(9));
+    }
+
+    #[test]
+    fn a_shell_that_was_stopped_does_not_stop_the_worker() {
+        let watcher = Watcher::new();
+        watcher.stand_by();
+        let stopped = shell_id(&watcher);
+        kill_process(stopped, Signal::STOP).unwrap();
+        // More than any pipe holds, so without a way out this never returns.
+        for _ in 0..100_000 {
+            watcher.remove(stopped);
+        }
+        assert_ne!(shell_id(&watcher), stopped);
+    }
+}
