@@ -6,6 +6,7 @@
 mod call;
 mod completions;
 mod config;
+mod doctor;
 mod exit;
 mod global;
 mod health;
@@ -50,6 +51,7 @@ enum Command {
     Send(send::Arguments),
     Call(call::Arguments),
     Health(health::Arguments),
+    Doctor(doctor::Arguments),
     Init(init::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
@@ -64,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
         Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
         Command::Health(arguments) => wait(health::run(&cli.global, &arguments)),
+        Command::Doctor(arguments) => wait(doctor::run(&cli.global, &arguments)),
         Command::Init(arguments) => init::run(&arguments),
         Command::Config(arguments) => config::run(&cli.global, &arguments),
         Command::Completions(arguments) => completions::run(&arguments),
