@@ -26,6 +26,7 @@ case ${1:-} in
   3.10) suite=bookworm ;;
   4.0) suite=trixie ;;
   4.3) suite=sid ;;
+  -h | --help) sed -n '3,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit 0 ;;
   *) sed -n '3,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2 && exit 64 ;;
 esac
 [ -n "${2:-}" ] || fail "say where to: fetch.sh $1 FOLDER"

@@ -59,6 +59,8 @@ recall() {
   : "${NODE_ADDRESS=127.0.0.1}" "${NODE_HOST=localhost}" "${NODE_NETNS=}" "${NODE_PORT=}"
   : "${NODE_COOKIE=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}"
   node=$name@$NODE_HOST
+  [ -z "$RABBITMQ_ROOT" ] || RABBITMQ_ROOT=$(cd "$RABBITMQ_ROOT" && pwd) ||
+    fail "RABBITMQ_ROOT is to be a folder made by fetch.sh"
   # Inside a fetched root the folder is mounted under a fixed name.
   inside=$folder
   [ -z "$RABBITMQ_ROOT" ] || inside=/node

@@ -22,6 +22,11 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("rabbitmq").join(name)
 }
 
+fn definitions() -> Value {
+    let text = std::fs::read_to_string(file("definitions.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
 fn topology() -> Topology {
     let settings = Settings::default();
     let default = names::DEFAULT_QUEUE.to_owned();
@@ -31,8 +36,7 @@ fn topology() -> Topology {
 /// The file is written by hand except for what the topology computes. `BLESS=1` writes that part.
 #[test]
 fn the_definitions_hold_what_the_default_configuration_declares() {
-    let text = std::fs::read_to_string(file("definitions.json")).unwrap();
-    let written: Value = serde_json::from_str(&text).unwrap();
+    let written = definitions();
     let mut definitions = written.clone();
     for (key, value) in topology().definitions(VHOST).as_object().unwrap() {
         definitions[key] = value.clone();
@@ -74,7 +78,7 @@ fn url_of(rig: &Rig) -> String {
 
 async fn connected() -> (Rig, Broker) {
     let rig = Rig::alone_with(&configuration()).await;
-    rig.node().ctl(&["import_definitions", file("definitions.json").to_str().unwrap()]).await;
+    rig.management().post("definitions", &definitions()).await;
     rig.node().ctl(&["change_password", USER, "secret"]).await;
     let url = url_of(&rig);
     let settings = BrokerSettings { url: url.as_str().into(), ..BrokerSettings::default() };

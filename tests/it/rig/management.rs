@@ -40,6 +40,12 @@ impl Management {
         assert!((200..300).contains(&status), "PUT {path}: {status} {body}");
     }
 
+    /// Hands `value` to what is at `path`.
+    pub async fn post(&self, path: &str, value: &Value) {
+        let (status, body) = self.ask("POST", path, &value.to_string()).await;
+        assert!((200..300).contains(&status), "POST {path}: {status} {body}");
+    }
+
     /// Removes what is at `path`; it may be gone already.
     pub async fn delete(&self, path: &str) {
         let (status, body) = self.ask("DELETE", path, "").await;
