@@ -273,6 +273,21 @@ error: missing key `url` in [tasks.z.http]
 }
 
 #[test]
+fn not_every_task_is_the_same_program() {
+    assert_eq!(
+        report("[tasks]\nexec = [\"true\"]\n"),
+        "\
+error: exec makes one task, and not all tasks
+ --> celeriac.toml:2:8
+  |
+2 | exec = [\"true\"]
+  |        ^^^^^^^^ it belongs in a table [tasks.\"NAME\"]
+
+1 error in 1 file"
+    );
+}
+
+#[test]
 fn a_bad_url_is_shown_without_its_password() {
     assert_eq!(
         report("[broker]\nurl = \"http://celeriac:hunter2@rabbit/\"\n"),

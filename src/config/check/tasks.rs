@@ -7,6 +7,13 @@ use crate::task::TaskSettings;
 
 impl Checks<'_> {
     pub(super) fn tasks(&mut self) {
+        for key in ["exec", "http"] {
+            let path = path_of(["tasks", key]);
+            if self.is_set(&path) {
+                let title = format!("{key} makes one task, and not all tasks");
+                self.error(title, &path, "it belongs in a table [tasks.\"NAME\"]");
+            }
+        }
         for (name, task) in self.config.tasks.iter() {
             if let Some(queue) = &task.queue {
                 let path = self.inherited("tasks", name, &["queue"]);
