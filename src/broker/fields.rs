@@ -37,6 +37,23 @@ pub(crate) fn field(value: &HeaderValue) -> AMQPValue {
 /// Values nested deeper than this read as nothing, so that nobody can exhaust our stack.
 const DEEPEST: usize = 32;
 
+/// Whether a field is read whole, because it is not nested too deeply.
+pub(crate) fn is_readable(field: &AMQPValue) -> bool {
+    fits(field, DEEPEST)
+}
+
+fn fits(field: &AMQPValue, depth: usize) -> bool {
+    match field {
+        AMQPValue::FieldArray(items) => {
+            depth > 0 && items.as_slice().iter().all(|item| fits(item, depth - 1))
+        }
+        AMQPValue::FieldTable(table) => {
+            depth > 0 && table.inner().values().all(|item| fits(item, depth - 1))
+        }
+        _ => true,
+    }
+}
+
 /// An AMQP field as a value. Never fails: what has no counterpart reads as nothing.
 pub(crate) fn value(field: &AMQPValue) -> HeaderValue {
     value_within(field, DEEPEST)
@@ -100,6 +117,7 @@ mod tests {
         ];
         let inner = BTreeMap::from([("k".to_owned(), HeaderValue::List(values.to_vec()))]);
         let nested = HeaderValue::Table(inner);
+        assert!(is_readable(&field(&nested)));
         assert_eq!(value(&field(&nested)), nested);
     }
 
@@ -109,6 +127,7 @@ mod tests {
         for _ in 0..1000 {
             deep = HeaderValue::List(vec![deep]);
         }
+        assert!(!is_readable(&field(&deep)));
         let mut depth = 0;
         let mut read = value(&field(&deep));
         while let HeaderValue::List(items) = read {

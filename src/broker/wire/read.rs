@@ -1,5 +1,6 @@
 //! From AMQP to an envelope.
 
+use crate::broker::fields;
 use crate::clock::parse_iso;
 use crate::ids::TaskId;
 use crate::protocol::{
@@ -25,7 +26,7 @@ pub(crate) fn read(
     let table = properties.headers().as_ref();
     let properties = read_properties(properties);
     let found = match table {
-        Some(table) => read_headers(table, limits.max_depth)?,
+        Some(table) => read_headers(table)?,
         None => Found::default(),
     };
     let Some(task) = found.task else {
@@ -71,7 +72,7 @@ impl Default for Found {
     }
 }
 
-fn read_headers(table: &FieldTable, max_depth: usize) -> Result<Found, Unreadable> {
+fn read_headers(table: &FieldTable) -> Result<Found, Unreadable> {
     let mut found = Found::default();
     let headers = &mut found.headers;
     for (name, value) in table {
@@ -96,11 +97,10 @@ fn read_headers(table: &FieldTable, max_depth: usize) -> Result<Found, Unreadabl
                 headers.replaced_task_nesting = count("replaced_task_nesting", value)?;
             }
             "stamped_headers" => headers.stamped_headers = texts("stamped_headers", value)?,
-            "stamps" => headers.stamps = stamps(value, max_depth)?,
+            "stamps" => headers.stamps = stamps(value)?,
             "compression" => headers.compression = text("compression", value)?,
             extra => {
-                let value = convert(extra, value, max_depth)?;
-                headers.extra.insert(extra.to_owned(), value);
+                headers.extra.insert(extra.to_owned(), any(extra, value)?);
             }
         }
     }
@@ -256,47 +256,19 @@ fn texts(name: &'static str, value: &AMQPValue) -> Result<Vec<String>, Unreadabl
     }
 }
 
-fn stamps(
-    value: &AMQPValue,
-    max_depth: usize,
-) -> Result<BTreeMap<String, HeaderValue>, Unreadable> {
-    match convert("stamps", value, max_depth)? {
+fn stamps(value: &AMQPValue) -> Result<BTreeMap<String, HeaderValue>, Unreadable> {
+    match any("stamps", value)? {
         HeaderValue::Null => Ok(BTreeMap::new()),
         HeaderValue::Table(stamps) => Ok(stamps),
         _ => Err(wrong("stamps", "a table", shown(value))),
     }
 }
 
-/// A value of any type. Recursion ends at `max_depth`.
-fn convert(name: &str, value: &AMQPValue, max_depth: usize) -> Result<HeaderValue, Unreadable> {
-    let deeper =
-        || max_depth.checked_sub(1).ok_or_else(|| wrong(name, "less nesting", "too many levels"));
-    Ok(match value {
-        AMQPValue::Void => HeaderValue::Null,
-        AMQPValue::Boolean(truth) => HeaderValue::Bool(*truth),
-        AMQPValue::Timestamp(seconds) => HeaderValue::Time(*seconds),
-        AMQPValue::ShortString(text) => HeaderValue::Text(text.as_str().to_owned()),
-        AMQPValue::LongString(text) => match std::str::from_utf8(text.as_bytes()) {
-            Ok(text) => HeaderValue::Text(text.to_owned()),
-            Err(_) => HeaderValue::Bytes(text.as_bytes().to_vec()),
-        },
-        AMQPValue::ByteArray(bytes) => HeaderValue::Bytes(bytes.as_slice().to_vec()),
-        AMQPValue::FieldArray(items) => {
-            let depth = deeper()?;
-            let items = items.as_slice().iter().map(|item| convert(name, item, depth));
-            HeaderValue::List(items.collect::<Result<_, _>>()?)
-        }
-        AMQPValue::FieldTable(table) => {
-            let depth = deeper()?;
-            let entries = table
-                .into_iter()
-                .map(|(key, item)| Ok((key.as_str().to_owned(), convert(name, item, depth)?)));
-            HeaderValue::Table(entries.collect::<Result<_, _>>()?)
-        }
-        other => match (whole(other), number(other)) {
-            (Some(number), _) => HeaderValue::Int(number),
-            (None, Some(number)) => HeaderValue::Float(number),
-            (None, None) => HeaderValue::Null,
-        },
-    })
+/// A value of any type.
+fn any(name: &str, value: &AMQPValue) -> Result<HeaderValue, Unreadable> {
+    if fields::is_readable(value) {
+        Ok(fields::value(value))
+    } else {
+        Err(wrong(name, "less nesting", "too many levels"))
+    }
 }

@@ -1,11 +1,12 @@
 //! From an envelope to AMQP.
 
+use crate::broker::fields;
 use crate::clock::to_iso;
 use crate::protocol::{
     EncodeError, Envelope, HeaderValue, Headers, Properties, TimeLimits, is_broker_header,
 };
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, ByteArray, FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use std::collections::BTreeMap;
 
 /// The properties and headers of a message. The body goes over the wire as it is.
@@ -81,10 +82,10 @@ fn write_headers(headers: &Headers) -> Result<FieldTable, EncodeError> {
         table.put("stamped_headers", list(names));
     }
     if !headers.stamps.is_empty() {
-        table.put("stamps", AMQPValue::FieldTable(fields(&headers.stamps)?));
+        table.put("stamps", AMQPValue::FieldTable(fields::table(&headers.stamps)));
     }
     for (name, value) in headers.extra.iter().filter(|(name, _)| !is_broker_header(name)) {
-        table.0.insert(short("header name", name)?, convert(value)?);
+        table.0.insert(short("header name", name)?, fields::field(value));
     }
     Ok(table.0.into())
 }
@@ -135,10 +136,7 @@ fn list(items: Vec<AMQPValue>) -> AMQPValue {
 }
 
 fn integer(number: i64) -> AMQPValue {
-    match i32::try_from(number) {
-        Ok(number) => AMQPValue::LongInt(number),
-        Err(_) => AMQPValue::LongLongInt(number),
-    }
+    fields::field(&HeaderValue::Int(number))
 }
 
 fn time_limits(limits: TimeLimits) -> Option<AMQPValue> {
@@ -152,26 +150,4 @@ fn time_limits(limits: TimeLimits) -> Option<AMQPValue> {
     };
     let TimeLimits { hard, soft } = limits;
     (!limits.is_empty()).then(|| list(vec![seconds(hard), seconds(soft)]))
-}
-
-fn convert(value: &HeaderValue) -> Result<AMQPValue, EncodeError> {
-    Ok(match value {
-        HeaderValue::Null => AMQPValue::Void,
-        HeaderValue::Bool(truth) => AMQPValue::Boolean(*truth),
-        HeaderValue::Int(number) => integer(*number),
-        HeaderValue::Float(number) => AMQPValue::Double(*number),
-        HeaderValue::Text(value) => text(value),
-        HeaderValue::Bytes(bytes) => AMQPValue::ByteArray(ByteArray::from(bytes.as_slice())),
-        HeaderValue::Time(seconds) => AMQPValue::Timestamp(*seconds),
-        HeaderValue::List(items) => list(items.iter().map(convert).collect::<Result<_, _>>()?),
-        HeaderValue::Table(entries) => AMQPValue::FieldTable(fields(entries)?),
-    })
-}
-
-fn fields(entries: &BTreeMap<String, HeaderValue>) -> Result<FieldTable, EncodeError> {
-    let mut table = FieldTable::default();
-    for (name, value) in entries {
-        table.insert(short("header name", name)?, convert(value)?);
-    }
-    Ok(table)
 }

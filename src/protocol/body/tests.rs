@@ -161,6 +161,14 @@ fn a_number_that_would_change_is_an_error_and_passes_on_unchanged() {
 }
 
 #[test]
+fn a_float_is_read_to_its_last_digit() {
+    let body = json_body("[[-911760313.94834, 5e-324, 1e+308], {}, null]").unwrap();
+    let exact = (-911760313.94834, 5e-324, 1e308);
+    assert_eq!(body.args::<(f64, f64, f64)>().unwrap(), exact);
+    assert_eq!(body.args::<Vec<Value>>().unwrap()[0], Value::from(exact.0));
+}
+
+#[test]
 fn binary_in_messagepack_is_celerys_map_in_json() {
     let args = vec![Value::Binary(b"text".to_vec()), Value::Binary(vec![255, 0])];
     let bytes = Body::encode(Format::MessagePack, &args, &(), &Embed::default()).unwrap();
