@@ -22,7 +22,7 @@ pub struct Settings {
     /// mode, `%p` the process id.
     pub name: String,
     /// How often the two sides prove to each other that they live. Shorter notices a dead network
-    /// sooner. Whole seconds; "0s" switches it off.
+    /// sooner. Whole seconds, from "1s".
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub heartbeat: Duration,
@@ -34,11 +34,6 @@ pub struct Settings {
     pub reconnect: Reconnect,
     /// Certificates, for an `amqps` URL.
     pub tls: Tls,
-    /// The management API, such as "http://rabbit1:15672", with user and password if they are not
-    /// those of `url`. Optional: only adds what AMQP cannot tell, such as rates.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = "http://rabbit1:15672")]
-    pub management_url: Option<SecretUrl>,
 }
 
 impl Settings {
@@ -63,7 +58,6 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             reconnect: Reconnect::default(),
             tls: Tls::default(),
-            management_url: None,
         }
     }
 }

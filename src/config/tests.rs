@@ -324,6 +324,14 @@ error: `publisher.in_flight` is out of range
 }
 
 #[test]
+fn a_heartbeat_is_a_number_of_whole_seconds() {
+    for wrong in ["0s", "1500ms", "1d"] {
+        let text = report(&format!("broker.heartbeat = \"{wrong}\""));
+        assert!(text.contains("from \"1s\" to \"65535s\""), "{text}");
+    }
+}
+
+#[test]
 fn priorities_need_a_classic_queue_and_a_route_needs_an_exchange_that_exists() {
     assert_eq!(
         report(

@@ -1,27 +1,15 @@
 //! `[results]`: where the value of a finished task goes.
 
-use crate::units;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::time::Duration;
 
 /// Where results go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// "rpc" sends a result back to the caller through RabbitMQ, if the caller waits for one.
     /// "none" drops results.
     pub backend: Backend,
-    /// How long an answer nobody fetched is kept.
-    #[serde(with = "units::duration")]
-    #[schemars(with = "String")]
-    pub expires: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { backend: Backend::Rpc, expires: Duration::from_secs(86_400) }
-    }
 }
 
 /// Who keeps results.

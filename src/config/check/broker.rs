@@ -2,7 +2,7 @@
 
 use super::super::tree::{Step, path_of};
 use super::Checks;
-use super::addresses::{wrong_broker_url, wrong_http_url, wrong_listen};
+use super::addresses::{wrong_broker_url, wrong_listen};
 
 impl Checks<'_> {
     pub(super) fn broker(&mut self) {
@@ -17,10 +17,15 @@ impl Checks<'_> {
                 self.error("this is no broker URL", &path, &wrong);
             }
         }
-        if let Some(url) = &broker.management_url
-            && let Some(wrong) = wrong_http_url(url.expose())
+        if broker.heartbeat.subsec_nanos() != 0
+            || !(1..=65_535).contains(&broker.heartbeat.as_secs())
         {
-            self.error("this is no HTTP URL", &path_of(["broker", "management_url"]), &wrong);
+            let path = path_of(["broker", "heartbeat"]);
+            self.error(
+                "a heartbeat is a number of whole seconds",
+                &path,
+                "from \"1s\" to \"65535s\"",
+            );
         }
         self.reconnect();
         self.tls();
