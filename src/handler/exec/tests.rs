@@ -342,6 +342,7 @@ async fn dropping_the_attempt_kills_the_whole_family_at_once() {
         (_, pipe) = witness.first_line() => pipe,
     };
     all_gone(pipe).await;
+    assert!(program.0.watcher.is_idle());
 }
 
 #[tokio::test]
@@ -352,6 +353,7 @@ async fn what_a_program_leaves_running_is_killed_and_not_waited_for() {
     let (ended, (_, pipe)) = tokio::join!(within(run(&program)), witness.first_line());
     assert_eq!(value(ended), json!("left"));
     all_gone(pipe).await;
+    assert!(program.0.watcher.is_idle());
 }
 
 #[tokio::test]
@@ -411,4 +413,24 @@ async fn a_killed_worker_takes_its_programs_along() {
     worker.wait().unwrap();
     all_gone(pipe).await;
     assert_eq!(heard, "{\"url\":\"unknown\"}\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_programs_at_once_all_end_as_they_should() {
+    let program = script("read -r call; printf %s \"$1\"; exit \"$1\"", &["{0}"], "");
+    let mut running = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let program = program.clone();
+        running.spawn(async move {
+            let given = arguments(json!([n % 3]), json!({}));
+            (n % 3, program.0.run(&context("t", "1"), &given).await)
+        });
+    }
+    while let Some(ended) = within(running.join_next()).await {
+        match ended.unwrap() {
+            (0, ended) => assert_eq!(value(ended), json!(0)),
+            (code, ended) => assert_eq!(error(ended).kind, format!("ExitStatus({code})")),
+        }
+    }
+    assert!(program.0.watcher.is_idle());
 }

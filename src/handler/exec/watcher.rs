@@ -76,6 +76,12 @@ impl Watcher {
         state.tell(&format!("-{group}\n"));
     }
 
+    /// Whether no group is watched.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.state().groups.is_empty()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
