@@ -244,6 +244,35 @@ error: soft_limit must be shorter than time_limit
 }
 
 #[test]
+fn a_place_that_cannot_be_filled_in_is_found_before_the_start() {
+    assert_eq!(
+        report(
+            "[tasks.x]\nexec = [\"echo\", \"{a\"]\n[tasks.y]\nexec = [\"{tool}\"]\n[tasks.z]\nhttp.url = \"http://{host}/\"\n"
+        ),
+        "\
+error: task `x` has a place that cannot be filled in
+ --> celeriac.toml:2:17
+  |
+2 | exec = [\"echo\", \"{a\"]
+  |                 ^^^^ character 1: `{` is never closed; write `{{` for a brace
+
+error: task `y` cannot be run
+ --> celeriac.toml:4:8
+  |
+4 | exec = [\"{tool}\"]
+  |        ^^^^^^^^^^ the program `{tool}` holds a place to fill in; only its arguments may
+
+error: task `z` cannot be run
+ --> celeriac.toml:6:12
+  |
+6 | http.url = \"http://{host}/\"
+  |            ^^^^^^^^^^^^^^^^ the URL has a place before the end of its host; the first may come after the `/`
+
+3 errors in 1 file"
+    );
+}
+
+#[test]
 fn a_task_is_one_kind_of_thing() {
     assert_eq!(
         report(

@@ -1,9 +1,11 @@
 //! `[tasks]`.
 
-use super::super::tree::path_of;
+use super::super::tree::{Step, path_of};
 use super::Checks;
 use super::addresses::wrong_http_url;
-use crate::task::TaskSettings;
+use crate::handler::exec::{Program, ProgramError};
+use crate::handler::http::{HttpCall, HttpCallError};
+use crate::task::{HttpSettings, TaskSettings};
 
 impl Checks<'_> {
     pub(super) fn tasks(&mut self) {
@@ -53,15 +55,40 @@ impl Checks<'_> {
             let title = format!("task `{name}` is a program and an HTTP call");
             self.error(title, &path("http"), "give it either exec or http");
         }
-        if task.exec.as_ref().is_some_and(|argv| argv.first().is_none_or(String::is_empty)) {
-            let title = format!("task `{name}` names no program");
-            self.error(title, &path("exec"), "the first item is the program");
+        if let Some(Err(error)) = task.program().map(|program| Program::check(&program)) {
+            self.program(name, &error);
         }
-        if let Some(http) = &task.http
-            && let Some(wrong) = wrong_http_url(http.url.expose())
-        {
-            let url = path_of(["tasks", name, "http", "url"]);
-            self.error("this is no HTTP URL", &url, &wrong);
+        if let Some(http) = &task.http {
+            self.http(name, http);
         }
+    }
+
+    fn program(&mut self, name: &str, error: &ProgramError) {
+        let mut place = path_of(["tasks", name, "exec"]);
+        match error {
+            ProgramError::Empty => {
+                let title = format!("task `{name}` names no program");
+                self.error(title, &place, "the first item is the program");
+            }
+            ProgramError::Template { index, error } => {
+                place.push(Step::Index(*index));
+                let title = format!("task `{name}` has a place that cannot be filled in");
+                let at = format!("character {}: {}", error.position, error.problem);
+                self.error(title, &place, &at);
+            }
+            other => {
+                self.error(format!("task `{name}` cannot be run"), &place, &other.to_string());
+            }
+        }
+    }
+
+    fn http(&mut self, name: &str, http: &HttpSettings) {
+        let place = |key: &str| path_of(["tasks", name, "http", key]);
+        if let Some(wrong) = wrong_http_url(http.url.expose()) {
+            return self.error("this is no HTTP URL", &place("url"), &wrong);
+        }
+        let Err(error) = HttpCall::check(http) else { return };
+        let key = if let HttpCallError::Address(_) = error { "url" } else { "headers" };
+        self.error(format!("task `{name}` cannot be run"), &place(key), &error.to_string());
     }
 }

@@ -26,13 +26,17 @@ impl Checked {
     /// Runs one attempt. Dropping the future kills the program and all it started.
     pub(super) async fn run(&self, cx: &TaskContext, arguments: &Given) -> Result<Output, Failure> {
         let call = Call { cx, arguments };
-        let mut command = self.command(call)?;
-        let started = Running::spawn(&mut command, &self.watcher);
+        let mut process = self.process(call)?;
+        let started = Running::spawn(&mut process, &self.watcher);
         let mut running = started.map_err(|error| self.not_started(&error))?;
 
         let stop = cx.cancel.child_token();
-        let mut conversation =
-            Conversation::new(running.child(), cx, self.settings.max_output, stop.clone());
+        let mut conversation = Conversation::new(
+            running.child(),
+            cx.progress.clone(),
+            self.settings.max_output,
+            stop.clone(),
+        );
         let ended = tokio::select! {
             biased;
             ended = running.ended(&stop, self.settings.grace) => ended,
@@ -62,13 +66,14 @@ impl Checked {
         }
     }
 
-    fn command(&self, call: Call<'_>) -> Result<Command, Failure> {
+    /// The process to start.
+    fn process(&self, call: Call<'_>) -> Result<Command, Failure> {
         let environment = self.environment();
         let path = self
             .locate(&environment)
             .map_err(|missing| Failure::error("ProgramNotFound", missing.to_string()))?;
-        let mut command = Command::new(path);
-        for (index, template) in self.arguments.iter().enumerate() {
+        let mut process = Command::new(path);
+        for (index, template) in self.command.arguments.iter().enumerate() {
             let argument = template.render(call, String::push_str)?;
             if argument.contains('\0') {
                 let index = index + 1;
@@ -76,10 +81,10 @@ impl Checked {
                     "part {index} of the command would hold a NUL character"
                 )));
             }
-            command.arg(argument);
+            process.arg(argument);
         }
         let cx = call.cx;
-        command
+        process
             .env_clear()
             .envs(environment)
             .env("CELERIAC_TASK_ID", cx.id().as_str())
@@ -90,9 +95,9 @@ impl Checked {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         if let Some(workdir) = &self.settings.workdir {
-            command.current_dir(workdir);
+            process.current_dir(workdir);
         }
-        Ok(command)
+        Ok(process)
     }
 
     pub(super) fn environment(&self) -> Vec<(OsString, OsString)> {
@@ -105,7 +110,7 @@ impl Checked {
     ) -> Result<PathBuf, ProgramMissing> {
         let path = environment.iter().rfind(|(name, _)| name == "PATH");
         let path = path.map_or(OsStr::new(DEFAULT_PATH), |(_, value)| value);
-        surroundings::locate(&self.program, self.settings.workdir.as_deref(), path)
+        surroundings::locate(&self.command.program, self.settings.workdir.as_deref(), path)
     }
 
     /// What the way the program ended means; `None` for success.
@@ -117,15 +122,16 @@ impl Checked {
                 (format!("Signal({signal})"), format!("signal {signal}"))
             }
         };
-        let meaning = status.code().map_or(Meaning::Error, |code| self.codes.meaning(code));
+        let meaning = status.code().map_or(Meaning::Error, |code| self.command.codes.meaning(code));
         let after = summary.after;
         let error = if meaning == Meaning::Error && cx.cancel.is_cancelled() {
-            let message = format!("`{}` was asked to stop and ended with {how}", self.program);
+            let message =
+                format!("`{}` was asked to stop and ended with {how}", self.command.program);
             explained("SoftTimeLimitExceeded", message, summary)
         } else {
-            explained(kind, format!("`{}` ended with {how}", self.program), summary)
+            explained(kind, format!("`{}` ended with {how}", self.command.program), summary)
         };
-        self.codes.failure(meaning, after, error)
+        self.command.codes.failure(meaning, after, error)
     }
 
     fn too_large(&self, summary: &Summary) -> Failure {
@@ -133,14 +139,14 @@ impl Checked {
         let message = format!(
             "`{}` wrote a result of more than {limit} bytes; raise max_output, or write a file \
              and return its name",
-            self.program
+            self.command.program
         );
         Failure::Error(explained("OutputTooLarge", message, summary))
     }
 
     /// The system refused. Some refusals are the call's fault, and no repetition helps.
     fn not_started(&self, error: &io::Error) -> Failure {
-        let message = format!("`{}` could not be started: {error}", self.program);
+        let message = format!("`{}` could not be started: {error}", self.command.program);
         match error.kind() {
             io::ErrorKind::ArgumentListTooLong | io::ErrorKind::InvalidInput => {
                 Failure::argument(message)
@@ -150,7 +156,7 @@ impl Checked {
     }
 
     fn lost(&self, error: &io::Error) -> Failure {
-        let message = format!("how `{}` ended cannot be known: {error}", self.program);
+        let message = format!("how `{}` ended cannot be known: {error}", self.command.program);
         Failure::error("ProgramLost", message)
     }
 }

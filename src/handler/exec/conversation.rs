@@ -1,7 +1,7 @@
 //! The three pipes between us and a program.
 
 use super::report::{Report, Summary};
-use crate::handler::TaskContext;
+use crate::handler::Progress;
 use crate::handler::capture::Capture;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
@@ -31,7 +31,7 @@ impl Conversation {
     /// cancels `stop`.
     pub(super) fn new(
         child: &mut Child,
-        cx: &TaskContext,
+        progress: Progress,
         max_output: u64,
         stop: CancellationToken,
     ) -> Self {
@@ -40,7 +40,7 @@ impl Conversation {
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),
             result: Capture::new(usize::try_from(max_output).unwrap_or(usize::MAX)),
-            report: Report::new(cx.clone()),
+            report: Report::new(progress),
             stop,
         }
     }

@@ -39,10 +39,16 @@ pub struct Program(Arc<Checked>);
 #[derive(Debug)]
 struct Checked {
     settings: ProgramSettings,
+    command: Command,
+    watcher: Arc<Watcher>,
+}
+
+/// What the settings say, understood.
+#[derive(Debug)]
+struct Command {
     program: String,
     arguments: Vec<Template>,
     codes: ExitCodes,
-    watcher: Arc<Watcher>,
 }
 
 /// Why a program cannot be a task.
@@ -76,19 +82,17 @@ impl Program {
     ///
     /// See [`ProgramError`].
     pub fn try_new(settings: ProgramSettings, watcher: Arc<Watcher>) -> Result<Self, ProgramError> {
-        let codes = ExitCodes::try_new(&settings).map_err(ProgramError::AmbiguousCode)?;
-        let mut arguments = Vec::new();
-        for (index, text) in settings.exec.iter().enumerate() {
-            let template = Template::parse(text);
-            arguments.push(template.map_err(|error| ProgramError::Template { index, error })?);
-        }
-        if settings.exec.first().is_none_or(String::is_empty) {
-            return Err(ProgramError::Empty);
-        }
-        let Some(program) = arguments.remove(0).constant() else {
-            return Err(ProgramError::ProgramFromCall(settings.exec[0].clone()));
-        };
-        Ok(Self(Arc::new(Checked { settings, program, arguments, codes, watcher })))
+        let command = Command::try_new(&settings)?;
+        Ok(Self(Arc::new(Checked { settings, command, watcher })))
+    }
+
+    /// Checks settings without making a task of them.
+    ///
+    /// # Errors
+    ///
+    /// See [`ProgramError`].
+    pub fn check(settings: &ProgramSettings) -> Result<(), ProgramError> {
+        Command::try_new(settings).map(drop)
     }
 
     /// The file that would be run now.
@@ -98,6 +102,24 @@ impl Program {
     /// See [`ProgramMissing`].
     pub fn locate(&self) -> Result<PathBuf, ProgramMissing> {
         self.0.locate(&self.0.environment())
+    }
+}
+
+impl Command {
+    fn try_new(settings: &ProgramSettings) -> Result<Self, ProgramError> {
+        let codes = ExitCodes::try_new(settings).map_err(ProgramError::AmbiguousCode)?;
+        let mut arguments = Vec::new();
+        for (index, text) in settings.exec.iter().enumerate() {
+            let template = Template::parse(text);
+            arguments.push(template.map_err(|error| ProgramError::Template { index, error })?);
+        }
+        if settings.exec.first().is_none_or(String::is_empty) {
+            return Err(ProgramError::Empty);
+        }
+        match arguments.remove(0).constant() {
+            Some(program) => Ok(Self { program, arguments, codes }),
+            None => Err(ProgramError::ProgramFromCall(settings.exec[0].clone())),
+        }
     }
 }
 

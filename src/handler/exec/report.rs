@@ -1,7 +1,7 @@
 //! What a program says on its standard error: how far it is, and everything else.
 
 use super::lines::Lines;
-use crate::handler::{Progress, TaskContext};
+use crate::handler::Progress;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ pub(super) struct Report {
 /// What the lines said.
 #[derive(Debug)]
 struct Heard {
-    task: TaskContext,
+    progress: Progress,
     tail: VecDeque<String>,
     tail_bytes: usize,
     after: Option<Duration>,
@@ -49,11 +49,11 @@ enum Line<'a> {
 }
 
 impl Report {
-    /// An empty report of one attempt.
-    pub(super) fn new(task: TaskContext) -> Self {
+    /// An empty report, which passes on what it hears of progress.
+    pub(super) fn new(progress: Progress) -> Self {
         let quota = Quota::per_second(LOGGED_PER_SECOND).allow_burst(LOGGED_AT_ONCE);
         let heard = Heard {
-            task,
+            progress,
             tail: VecDeque::new(),
             tail_bytes: 0,
             after: None,
@@ -88,18 +88,14 @@ pub(super) struct Summary {
 impl Heard {
     fn hear(&mut self, line: &str) {
         match understand(line) {
-            Line::Share(share, words) => self.progress().share(share, words),
-            Line::Progress(value) => self.progress().report(value),
+            Line::Share(share, words) => self.progress.share(share, words),
+            Line::Progress(value) => self.progress.report(value),
             Line::After(wait) => self.after = Some(wait),
             Line::Words(words) => {
                 self.keep(words);
                 self.log(words);
             }
         }
-    }
-
-    fn progress(&self) -> &Progress {
-        &self.task.progress
     }
 
     fn keep(&mut self, line: &str) {
@@ -117,15 +113,13 @@ impl Heard {
             return;
         }
         self.note_unlogged();
-        let (task, id) = (&self.task.headers.task, self.task.id());
-        info!(task.name = %task, task.id = %id, line, "program says");
+        info!(line, "program says");
     }
 
     fn note_unlogged(&mut self) {
         let lines = std::mem::take(&mut self.unlogged);
         if lines > 0 {
-            let (task, id) = (&self.task.headers.task, self.task.id());
-            info!(task.name = %task, task.id = %id, lines, "program says too much, not all is logged");
+            info!(lines, "program says too much, not all is logged");
         }
     }
 }
@@ -152,7 +146,6 @@ fn progress(text: &str) -> Option<Line<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handler::testing::context;
     use serde_json::json;
     use std::io;
     use std::sync::{Arc, Mutex};
@@ -180,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_kept_within_both_limits() {
-        let mut report = Report::new(context("t", "1"));
+        let mut report = Report::new(Progress::default());
         for n in 0..30 {
             report.push(format!("line {n}\n").as_bytes());
         }
@@ -188,7 +181,7 @@ mod tests {
         assert_eq!(tail.len(), 20);
         assert_eq!((tail[0].as_str(), tail[19].as_str()), ("line 10", "line 29"));
 
-        let mut wide = Report::new(context("t", "1"));
+        let mut wide = Report::new(Progress::default());
         for n in 0..5 {
             wide.push(format!("{n}{}\n", "x".repeat(1500)).as_bytes());
         }
@@ -211,28 +204,23 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_logged_with_their_task_but_not_without_end() {
+    fn lines_are_logged_but_not_without_end() {
         let log = Log::default();
         let writer = log.clone();
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
-            let mut report = Report::new(context("video.thumb", "id-1"));
+            let mut report = Report::new(Progress::default());
             for n in 0..10_000 {
                 report.push(format!("line {n}\n::progress 0.1\n").as_bytes());
             }
             report.finish();
         });
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let said: Vec<_> =
-            log.lines().filter(|line| line.contains("program says task.name")).collect();
+        let said: Vec<_> = log.lines().filter(|line| line.contains("program says line")).collect();
         assert!((100..9_000).contains(&said.len()), "{} lines", said.len());
         assert!(said[0].contains("INFO"), "{}", said[0]);
-        assert!(
-            said[0].contains("task.name=video.thumb task.id=id-1 line=\"line 0\""),
-            "{}",
-            said[0]
-        );
+        assert!(said[0].contains("program says line=\"line 0\""), "{}", said[0]);
         assert!(log.lines().last().unwrap().contains("too much"));
         assert!(!log.contains("::progress"));
     }

@@ -74,6 +74,16 @@ enum NoReply {
 }
 
 impl HttpCall {
+    /// Checks settings without making a task of them.
+    ///
+    /// # Errors
+    ///
+    /// See [`HttpCallError`].
+    pub fn check(settings: &HttpSettings) -> Result<(), HttpCallError> {
+        Address::parse(settings.url.expose())?;
+        headers(settings).map(drop)
+    }
+
     /// Checks the settings. A result longer than `max_output` bytes is an error.
     ///
     /// # Errors
