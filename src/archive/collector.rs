@@ -67,6 +67,7 @@ impl Archive {
         self.broker.consume(Consume {
             queue: names::dead_arrival(&self.settings.exchange),
             declare: None,
+            repair: None,
             prefetch: IN_FLIGHT,
             acks: AckPolicy { every: 1, within: QUIET },
             tag: "celeriac-dead".to_owned(),

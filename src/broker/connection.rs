@@ -15,6 +15,7 @@ use lapin::{Connection, ConnectionBuilder, ConnectionProperties, Event};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 /// What a link's connection is used for; part of the name the broker shows.
@@ -31,6 +32,9 @@ pub(crate) enum Purpose {
 pub(crate) struct Up {
     /// The connection itself.
     pub(crate) connection: Arc<Connection>,
+    /// Cancelled when the connection is lost. Whoever finds out that it is dead although it looks
+    /// alive cancels this, and the supervisor makes another.
+    pub(crate) gone: CancellationToken,
 }
 
 /// The state of a link as others see it.
@@ -152,7 +156,8 @@ impl Supervisor {
                 Some(up) => up,
                 None => self.reconnect().await,
             };
-            let reason = self.watch(&up.connection).await;
+            let reason = self.watch(&up).await;
+            up.gone.cancel();
             warn!(purpose = ?self.purpose, %reason, "connection lost, connecting again");
             self.state.send_modify(|state| {
                 state.up = None;
@@ -186,7 +191,7 @@ impl Supervisor {
     }
 
     fn announce(&self, connection: Connection) -> Up {
-        let up = Up { connection: Arc::new(connection) };
+        let up = Up { connection: Arc::new(connection), gone: CancellationToken::new() };
         self.state.send_modify(|state| {
             let generation = state.generation + 1;
             *state = State { up: Some(up.clone()), generation, ..State::default() };
@@ -199,8 +204,7 @@ impl Supervisor {
         let refused = |why: String| ConnectError::Refused { url: url.redacted(), why };
         let mut uri: AMQPUri = url.expose().parse().map_err(address)?;
         let timeout = self.settings.connect_timeout;
-        let heartbeat = self.settings.heartbeat.as_secs().clamp(1, u64::from(u16::MAX));
-        uri.query.heartbeat.get_or_insert(u16::try_from(heartbeat).unwrap_or(u16::MAX));
+        uri.query.heartbeat.get_or_insert(whole_seconds(self.settings.heartbeat));
         uri.query.connection_timeout = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let builder = ConnectionBuilder::new()
             .map_err(|error| refused(error.to_string()))?
@@ -241,7 +245,8 @@ impl Supervisor {
     }
 
     /// Follows the connection's events until it is gone, and says why.
-    async fn watch(&self, connection: &Connection) -> Arc<str> {
+    async fn watch(&self, up: &Up) -> Arc<str> {
+        let connection = &up.connection;
         // An event can be lost in the moment before listening began; the look at the status every
         // second is what makes the end certain.
         let mut events = std::pin::pin!(connection.events_listener());
@@ -257,6 +262,7 @@ impl Supervisor {
                     None => return reason,
                 },
                 _ = look.tick() => {}
+                () = up.gone.cancelled() => return "the broker does not answer".into(),
             }
             if !connection.status().connected() {
                 return reason;
@@ -271,6 +277,12 @@ impl Supervisor {
         }
         self.state.send_modify(|state| state.blocked = reason);
     }
+}
+
+/// Zero stays zero, which switches heartbeats off; everything else is at least a second.
+fn whole_seconds(heartbeat: Duration) -> u16 {
+    let seconds = u16::try_from(heartbeat.as_secs()).unwrap_or(u16::MAX);
+    if heartbeat.is_zero() { 0 } else { seconds.max(1) }
 }
 
 async fn read(path: &std::path::Path) -> Result<Vec<u8>, ConnectError> {

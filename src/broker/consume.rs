@@ -6,10 +6,10 @@
 //! out again.
 
 use super::acks::{Ack, Ledger};
-use super::connection::Link;
-use super::declare::declare_queue;
+use super::connection::{Link, Up};
+use super::declare::{declare, declare_queue};
 use crate::protocol::Bytes;
-use crate::topology::Queue;
+use crate::topology::{Queue, Topology};
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use lapin::options::{
@@ -25,6 +25,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, info, warn};
 
 /// When finished deliveries are acknowledged.
@@ -41,8 +43,11 @@ pub struct AckPolicy {
 pub struct Consume {
     /// The queue.
     pub queue: String,
-    /// Declared each time before consuming, for a queue that may have gone with its node.
+    /// Declared each time before consuming, for a queue that lives no longer than its client.
     pub declare: Option<Queue>,
+    /// Declared when the queue turns out to be missing, so that one that somebody deletes comes
+    /// back with its bindings. `None` waits until somebody makes it.
+    pub repair: Option<Topology>,
     /// Most deliveries that are not acknowledged yet, at least 1.
     pub prefetch: u16,
     /// When to acknowledge.
@@ -75,6 +80,8 @@ enum State {
 struct Open {
     line: Arc<Line>,
     consumer: Consumer,
+    /// Completes when the connection is lost, also when the channel cannot tell.
+    gone: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// One consuming channel: what acknowledgements go through.
@@ -87,7 +94,15 @@ struct Line {
     finished: Notify,
     /// The broker took its deliveries back although the channel is still open.
     void: AtomicBool,
+    /// Cancelled when the connection is lost.
+    gone: CancellationToken,
 }
+
+/// How long the broker may take to answer before its connection is taken for dead.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The same, when we are about to stop and lose nothing by not hearing it.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// One message handed to us, not yet settled.
 ///
@@ -165,7 +180,14 @@ impl Deliveries {
         let State::Consuming(current) = &self.state else { return };
         let line = Arc::clone(&current.line);
         let (old, consume) = (current.consumer.tag(), Arc::clone(&self.consume));
-        let opening = replace(line, old, consume, self.prefetch).boxed();
+        let (link, prefetch) = (self.link.clone(), self.prefetch);
+        let opening = async move {
+            match replace(line, old, &consume, prefetch).await {
+                Some(open) => Some(open),
+                None => open(link, consume, prefetch).await,
+            }
+        };
+        let opening = opening.boxed();
         let state = State::Opening { opening, before: None };
         if let State::Consuming(before) = std::mem::replace(&mut self.state, state)
             && let State::Opening { before: slot, .. } = &mut self.state
@@ -184,6 +206,13 @@ impl Deliveries {
         self.state = State::Opening { opening, before: None };
     }
 
+    /// Takes the connection for dead: every channel on it ends, and another is made.
+    pub fn abandon_connection(&mut self) {
+        if let State::Consuming(open) = &self.state {
+            open.line.gone.cancel();
+        }
+    }
+
     fn consuming(&mut self, open: Open) {
         // Replacing the set ends the flusher of the channel before.
         self.flusher = JoinSet::new();
@@ -198,7 +227,7 @@ impl Deliveries {
         let open = match state {
             State::Consuming(open) => Some(open),
             State::Opening { opening, before } => match before {
-                Some(before) => opening.await.or(Some(before)),
+                Some(before) => timeout(GOODBYE, opening).await.ok().flatten().or(Some(before)),
                 None => None,
             },
             State::Stopped(line) => {
@@ -206,10 +235,12 @@ impl Deliveries {
                 return;
             }
         };
-        let Some(Open { line, mut consumer }) = open else { return };
-        let tag = consumer.tag();
-        if let Err(error) = line.channel.basic_cancel(tag, BasicCancelOptions::default()).await {
-            debug!(%error, "consumer not cancelled, its channel is gone");
+        let Some(Open { line, mut consumer, .. }) = open else { return };
+        let cancelling = line.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+        match timeout(GOODBYE, cancelling).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "consumer not cancelled, its channel is gone"),
+            Err(_) => debug!("consumer not cancelled, the broker does not answer"),
         }
         while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
             line.open(delivery.delivery_tag);
@@ -225,8 +256,10 @@ impl Deliveries {
         let State::Stopped(Some(line)) = &self.state else { return };
         line.flush();
         // Closing waits for the broker's answer, so the acknowledgements before it have arrived.
-        if let Err(error) = line.channel.close(200, "done".into()).await {
-            debug!(%error, "consuming channel was closed already");
+        match timeout(GOODBYE, line.channel.close(200, "done".into())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "consuming channel was closed already"),
+            Err(_) => debug!("consuming channel not closed, the broker does not answer"),
         }
     }
 }
@@ -247,20 +280,23 @@ impl Stream for Deliveries {
                     }
                     match ready!(opening.poll_unpin(cx)) {
                         Some(open) => this.consuming(open),
-                        None if this.link.is_up() => this.restart(),
                         None => return Poll::Ready(None),
                     }
                 }
-                State::Consuming(open) => match ready!(open.consumer.poll_next_unpin(cx)) {
-                    Some(Ok(delivery)) => {
+                State::Consuming(open) => match open.consumer.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Ok(delivery))) => {
                         return Poll::Ready(Some(accept(&this.queue, &open.line, delivery)));
                     }
-                    Some(Err(error)) => {
+                    Poll::Ready(Some(Err(error))) => {
                         warn!(queue = %this.queue, %error, "consumer lost, consuming again");
                         this.restart();
                     }
-                    None => {
+                    Poll::Ready(None) => {
                         warn!(queue = %this.queue, "the broker cancelled the consumer, consuming again");
+                        this.restart();
+                    }
+                    Poll::Pending => {
+                        ready!(open.gone.poll_unpin(cx));
                         this.restart();
                     }
                 },
@@ -334,7 +370,17 @@ async fn open(link: Link, consume: Arc<Consume>, prefetch: u16) -> Option<Open> 
     };
     for failures in 0.. {
         let up = link.up().await?;
-        match try_open(&up.connection, &consume, prefetch).await {
+        let opened = tokio::select! {
+            biased;
+            () = up.gone.cancelled() => continue,
+            opened = timeout(ANSWER, try_open(&up, &consume, prefetch)) => opened,
+        };
+        let Ok(opened) = opened else {
+            warn!(queue = %consume.queue, "no answer from the broker, connecting again");
+            up.gone.cancel();
+            continue;
+        };
+        match opened {
             Ok(open) => {
                 if told.is_some() {
                     info!(queue = %consume.queue, "consuming again");
@@ -347,6 +393,7 @@ async fn open(link: Link, consume: Arc<Consume>, prefetch: u16) -> Option<Open> 
                     warn!(queue = %consume.queue, %error, "cannot consume, trying until it works");
                     told = Some(text);
                 }
+                repair(&up, &consume, &error).await;
             }
         }
         tokio::time::sleep(backoff.random_wait(failures)).await;
@@ -354,22 +401,38 @@ async fn open(link: Link, consume: Arc<Consume>, prefetch: u16) -> Option<Open> 
     None
 }
 
-async fn try_open(
-    connection: &lapin::Connection,
-    consume: &Consume,
-    prefetch: u16,
-) -> Result<Open, lapin::Error> {
-    let channel = connection.create_channel().await?;
+/// Declares the queue again if that is why it cannot be consumed.
+async fn repair(up: &Up, consume: &Consume, error: &lapin::Error) {
+    let is_missing = matches!(
+        error.kind(),
+        lapin::ErrorKind::ProtocolError(refused) if refused.get_id() == NOT_FOUND
+    );
+    let Some(topology) = consume.repair.as_ref().filter(|_| is_missing) else { return };
+    match declare(&up.connection, topology).await {
+        Ok(()) => info!(queue = %consume.queue, "the queue was missing and is declared again"),
+        Err(error) => warn!(queue = %consume.queue, %error, "the queue is missing"),
+    }
+}
+
+/// AMQP's reply code for something that does not exist.
+const NOT_FOUND: u16 = 404;
+
+async fn try_open(up: &Up, consume: &Consume, prefetch: u16) -> Result<Open, lapin::Error> {
+    let channel = up.connection.create_channel().await?;
     if let Some(queue) = &consume.declare {
         declare_queue(&channel, queue).await?;
     }
     let every = consume.acks.every.clamp(1, usize::from(prefetch / 2).max(1));
-    let acks = AckPolicy { every, ..consume.acks };
-    let ledger = Mutex::default();
-    let (finished, void) = (Notify::new(), AtomicBool::new(false));
-    let line = Arc::new(Line { channel, ledger, acks, finished, void });
+    let line = Arc::new(Line {
+        channel,
+        ledger: Mutex::default(),
+        acks: AckPolicy { every, ..consume.acks },
+        finished: Notify::new(),
+        void: AtomicBool::new(false),
+        gone: up.gone.clone(),
+    });
     let consumer = start(&line, consume, prefetch).await?;
-    Ok(Open { line, consumer })
+    Ok(Open::new(line, consumer))
 }
 
 async fn start(line: &Line, consume: &Consume, prefetch: u16) -> Result<Consumer, lapin::Error> {
@@ -385,24 +448,36 @@ async fn start(line: &Line, consume: &Consume, prefetch: u16) -> Result<Consumer
         .await
 }
 
-/// Puts another consumer in the place of `old` on the same channel.
+/// Puts another consumer in the place of `old` on the same channel. `None` when the channel or its
+/// connection is gone.
 async fn replace(
     line: Arc<Line>,
     old: lapin::types::ShortString,
-    consume: Arc<Consume>,
+    consume: &Consume,
     prefetch: u16,
 ) -> Option<Open> {
-    let cancelled = line.channel.basic_cancel(old, BasicCancelOptions::default()).await;
-    let started = match cancelled {
-        Ok(()) => start(&line, &consume, prefetch).await,
-        Err(error) => Err(error),
+    let replacing = async {
+        line.channel.basic_cancel(old, BasicCancelOptions::default()).await?;
+        start(&line, consume, prefetch).await
+    };
+    let started = tokio::select! {
+        biased;
+        () = line.gone.cancelled() => return None,
+        started = replacing => started,
     };
     match started {
-        Ok(consumer) => Some(Open { line, consumer }),
+        Ok(consumer) => Some(Open::new(line, consumer)),
         Err(error) => {
             debug!(%error, "consumer not replaced, opening another channel");
             None
         }
+    }
+}
+
+impl Open {
+    fn new(line: Arc<Line>, consumer: Consumer) -> Self {
+        let gone = Box::pin(line.gone.clone().cancelled_owned());
+        Self { line, consumer, gone }
     }
 }
 
@@ -416,7 +491,9 @@ impl Line {
     }
 
     fn is_gone(&self) -> bool {
-        self.void.load(Ordering::Acquire) || !self.channel.status().connected()
+        self.void.load(Ordering::Acquire)
+            || self.gone.is_cancelled()
+            || !self.channel.status().connected()
     }
 
     async fn flush_in_time(self: Arc<Self>) {

@@ -135,7 +135,10 @@ impl Broker {
     }
 }
 
-async fn declare(connection: &Connection, topology: &Topology) -> Result<(), DeclareError> {
+pub(super) async fn declare(
+    connection: &Connection,
+    topology: &Topology,
+) -> Result<(), DeclareError> {
     items(topology).try_for_each(Item::check_names)?;
     if at_once(connection, topology).await.is_ok() {
         return Ok(());

@@ -123,6 +123,11 @@ struct Job {
 #[derive(Debug)]
 enum Answer {
     Final(Result<(), PublishError>),
+    /// The channel, which was opened at `opened`, broke because the exchange was missing then.
+    NoExchange {
+        exchange: String,
+        opened: Instant,
+    },
     /// The channel broke; the outcome is unknown.
     Interrupted {
         error: Arc<str>,
@@ -170,9 +175,18 @@ impl Confirms {
             };
             match tokio::time::timeout_at(ends, attempt).await {
                 Ok(Some(Answer::Final(result))) => return result,
+                Ok(Some(Answer::NoExchange { exchange, opened })) => {
+                    // An older channel may have been broken by an earlier message, before somebody
+                    // declared the exchange.
+                    if opened > started {
+                        return Err(PublishError::NoExchange { exchange });
+                    }
+                    debug!(exchange, "the exchange was missing, sending the message again");
+                }
                 Ok(Some(Answer::Interrupted { error, sent: was_sent })) => {
                     sent |= was_sent;
-                    breaks += u32::from(was_sent && self.link.is_up());
+                    let is_suspect = was_sent && !is_about_an_exchange(&error);
+                    breaks += u32::from(is_suspect && self.link.is_up());
                     debug!(%error, "publication interrupted, sending it again");
                     if breaks >= BREAKS {
                         return Err(PublishError::Refused(error.to_string()));
@@ -218,14 +232,14 @@ impl Pump {
     /// Serves one channel until it breaks. `None` when every handle is gone.
     async fn serve(&mut self, channel: Channel) -> Option<()> {
         let mut in_flight = InFlight::new();
-        let mut returned = Returned::default();
+        let mut account = Account::new();
         loop {
             tokio::select! {
                 biased;
                 Some(first) = in_flight.next(), if !in_flight.is_empty() => {
-                    settle(first, &mut in_flight, &mut returned);
+                    settle(first, &mut in_flight, &mut account);
                     if !channel.status().connected() {
-                        drain(in_flight, returned).await;
+                        drain(in_flight, account).await;
                         return Some(());
                     }
                 }
@@ -233,7 +247,7 @@ impl Pump {
                     Some(job) if job.answer.is_closed() => {}
                     Some(job) => in_flight.push(Box::pin(send(channel.clone(), job))),
                     None => {
-                        drain(in_flight, returned).await;
+                        drain(in_flight, account).await;
                         return None;
                     }
                 },
@@ -265,28 +279,28 @@ async fn send(channel: Channel, job: Job) -> Settled {
 }
 
 /// Answers `first` and everything else that is ready, after all returns among them are known.
-fn settle(first: Settled, in_flight: &mut InFlight, returned: &mut Returned) {
+fn settle(first: Settled, in_flight: &mut InFlight, account: &mut Account) {
     let mut batch = vec![first];
     while let Some(Some(settled)) = futures::FutureExt::now_or_never(in_flight.next()) {
         batch.push(settled);
     }
-    answer(batch, returned);
+    answer(batch, account);
 }
 
 /// Waits for all that is in flight and answers it.
-async fn drain(in_flight: InFlight, mut returned: Returned) {
+async fn drain(in_flight: InFlight, mut account: Account) {
     let batch: Vec<Settled> = in_flight.collect().await;
-    answer(batch, &mut returned);
+    answer(batch, &mut account);
 }
 
-fn answer(mut batch: Vec<Settled>, returned: &mut Returned) {
+fn answer(mut batch: Vec<Settled>, account: &mut Account) {
     for settled in &mut batch {
         if let Ok(Confirmation::Ack(message) | Confirmation::Nack(message)) = &mut settled.outcome {
-            returned.extend(message.take());
+            account.note(message.take());
         }
     }
     for Settled { job, outcome } in batch {
-        let answer = judge(&job.message, outcome, returned);
+        let answer = judge(&job.message, outcome, account);
         // Whoever asked may have stopped waiting.
         let _ = job.answer.send(answer);
     }
@@ -295,11 +309,11 @@ fn answer(mut batch: Vec<Settled>, returned: &mut Returned) {
 fn judge(
     message: &RawMessage,
     outcome: Result<Confirmation, lapin::Error>,
-    returned: &mut Returned,
+    account: &mut Account,
 ) -> Answer {
     let (exchange, routing_key) = (message.exchange.clone(), message.routing_key.clone());
     match outcome {
-        Ok(Confirmation::Ack(_)) if returned.take(message) => {
+        Ok(Confirmation::Ack(_)) if account.take(message) => {
             Answer::Final(Err(PublishError::Unroutable { exchange, routing_key }))
         }
         Ok(Confirmation::Ack(_)) => Answer::Final(Ok(())),
@@ -309,7 +323,7 @@ fn judge(
             Answer::Interrupted { error, sent: true }
         }
         Err(error) if names_exchange(&error, &exchange) => {
-            Answer::Final(Err(PublishError::NoExchange { exchange }))
+            Answer::NoExchange { exchange, opened: account.opened }
         }
         Err(error) => {
             let sent = !matches!(
@@ -325,18 +339,31 @@ fn judge(
 /// Whether the broker closed the channel because `exchange` does not exist.
 fn names_exchange(error: &lapin::Error, exchange: &str) -> bool {
     let text = error.to_string();
-    text.contains("NOT_FOUND") && text.contains(&format!("no exchange '{exchange}'"))
+    is_about_an_exchange(&text) && text.contains(&format!("no exchange '{exchange}'"))
 }
 
-/// Messages that came back and whose confirm has not been answered yet.
-#[derive(Debug, Default)]
-struct Returned(HashMap<Key, u32>);
+/// Whether the broker closed the channel because some exchange does not exist.
+fn is_about_an_exchange(error: &str) -> bool {
+    error.contains("NOT_FOUND - no exchange")
+}
+
+/// What is known of one channel.
+#[derive(Debug)]
+struct Account {
+    opened: Instant,
+    /// Messages that came back and whose confirm has not been answered yet.
+    returned: HashMap<Key, u32>,
+}
 
 /// What tells one message from another: address, correlation id, message id.
 type Key = (String, String, Option<String>, Option<String>);
 
-impl Returned {
-    fn extend(&mut self, message: Option<BasicReturnMessage>) {
+impl Account {
+    fn new() -> Self {
+        Self { opened: Instant::now(), returned: HashMap::new() }
+    }
+
+    fn note(&mut self, message: Option<BasicReturnMessage>) {
         let Some(message) = message else { return };
         let delivery = &message.delivery;
         let properties = &delivery.properties;
@@ -345,18 +372,18 @@ impl Returned {
             reply = %message.reply_text, "a message came back from the broker"
         );
         let key = key(delivery.exchange.as_str(), delivery.routing_key.as_str(), properties);
-        *self.0.entry(key).or_default() += 1;
+        *self.returned.entry(key).or_default() += 1;
     }
 
     /// Whether `message` came back. Forgets it.
     fn take(&mut self, message: &RawMessage) -> bool {
-        if self.0.is_empty() {
+        if self.returned.is_empty() {
             return false;
         }
         let key = key(&message.exchange, &message.routing_key, &message.properties);
-        match self.0.get_mut(&key) {
+        match self.returned.get_mut(&key) {
             Some(count) if *count > 1 => *count -= 1,
-            Some(_) => drop(self.0.remove(&key)),
+            Some(_) => drop(self.returned.remove(&key)),
             None => return false,
         }
         true

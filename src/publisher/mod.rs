@@ -23,10 +23,14 @@ use crate::task::{TaskOptions, Tasks};
 use crate::topology::{self, Delay, Destination, Route, Router, Topology};
 use options::{Expiry, Start};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::time::timeout;
 use tracing::debug;
+
+/// The wait before a declaration that the connection interrupted is repeated.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Publishes tasks. Cloning is cheap; all clones share one connection.
 #[derive(Debug, Clone)]
@@ -44,6 +48,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// Ways out of the delay ladder that are known to exist, per life of the connection.
     exits: Mutex<HashSet<(u64, String)>>,
+    /// When what a queue needs was last declared. Held while it is.
+    declared: tokio::sync::Mutex<HashMap<Option<String>, Instant>>,
 }
 
 /// A task that the broker has confirmed.
@@ -67,8 +73,8 @@ impl Publisher {
         router: Router,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let exits = Mutex::default();
-        let shared = Shared { settings, topology, tasks, router, clock, exits };
+        let (exits, declared) = Default::default();
+        let shared = Shared { settings, topology, tasks, router, clock, exits, declared };
         Self { broker, shared: Arc::new(shared) }
     }
 
@@ -133,14 +139,16 @@ impl Publisher {
         wait: Duration,
         deadline: Duration,
     ) -> Result<(), SendError> {
-        let message = match Delay::new(wait)? {
-            None => raw(&envelope, destination)?,
-            Some(delay) => {
-                self.open_exit(destination).await?;
-                raw(&envelope, destination)?.delayed(delay.entry(), delay.bcc(destination))
-            }
+        let Some(delay) = Delay::new(wait)? else {
+            let message = Arc::new(raw(&envelope, destination)?);
+            return Ok(self.deliver(message, destination, deadline).await?);
         };
-        self.deliver(Arc::new(message), destination, deadline).await.map_err(SendError::from)
+        let started = Instant::now();
+        self.open_exit(destination, deadline).await?;
+        let message = raw(&envelope, destination)?;
+        let message = Arc::new(message.delayed(delay.entry(), delay.bcc(destination)));
+        let left = deadline.saturating_sub(started.elapsed());
+        Ok(self.deliver(message, destination, left).await?)
     }
 
     /// Publishes a message into the archive, which is declared if it is missing.
@@ -164,44 +172,79 @@ impl Publisher {
         destination: &Destination,
         deadline: Duration,
     ) -> Result<(), PublishError> {
+        let started = Instant::now();
         let first = self.broker.publish(Arc::clone(&message), deadline).await;
         let missing =
             matches!(first, Err(PublishError::Unroutable { .. } | PublishError::NoExchange { .. }));
-        if !missing || !self.declare(destination).await {
+        let left = || deadline.saturating_sub(started.elapsed());
+        if !missing || !self.declare(destination, left()).await {
             return first;
         }
-        self.broker.publish(message, deadline).await
+        self.broker.publish(message, left()).await
     }
 
     /// Declares what `destination` needs, if the settings say that it is ours to declare.
-    async fn declare(&self, destination: &Destination) -> bool {
-        let settings = &self.shared.topology;
-        if !settings.declare {
+    async fn declare(&self, destination: &Destination, deadline: Duration) -> bool {
+        if !self.shared.topology.declare {
             return false;
         }
+        let missed = Instant::now();
+        let declare = self.outlast(|| self.declare_since(missed, destination));
+        let declared = timeout(deadline, declare).await.unwrap_or_else(|_| Err(self.silence()));
+        declared.inspect_err(|error| debug!(%error, "what is missing is not declared")).is_ok()
+    }
+
+    /// Declares what was missing at `missed`, unless somebody else has done so since: of a thousand
+    /// messages that miss the same queue one declares it and the others wait.
+    async fn declare_since(
+        &self,
+        missed: Instant,
+        destination: &Destination,
+    ) -> Result<(), DeclareError> {
+        let mut declared = self.shared.declared.lock().await;
+        if declared.get(&destination.queue).is_some_and(|at| *at > missed) {
+            return Ok(());
+        }
+        self.declare_now(destination).await?;
+        declared.insert(destination.queue.clone(), Instant::now());
+        Ok(())
+    }
+
+    async fn declare_now(&self, destination: &Destination) -> Result<(), DeclareError> {
+        let settings = &self.shared.topology;
         let defined = |queue: &&String| settings.queues.is_defined(queue);
         let queues: Vec<String> = destination.queue.iter().filter(defined).cloned().collect();
-        let topology = Topology::dead(settings)
-            .and(Topology::ladder(settings))
-            .and(Topology::work(settings, &queues));
-        let declared = self.broker.declare(&topology).await;
-        declared.inspect_err(|error| debug!(%error, "what is missing is not declared")).is_ok()
+        self.broker.declare(&Topology::dead(settings)).await?;
+        self.broker.declare_ladder(&Topology::ladder(settings)).await?;
+        self.broker.declare(&Topology::work(settings, &queues)).await
     }
 
     /// Makes sure that a message leaving the delay ladder finds its way to `destination`.
     ///
     /// The broker accepts a delayed message whatever becomes of it later, so this is the moment in
     /// which a missing queue is noticed.
-    async fn open_exit(&self, destination: &Destination) -> Result<(), PublishError> {
+    async fn open_exit(
+        &self,
+        destination: &Destination,
+        deadline: Duration,
+    ) -> Result<(), PublishError> {
         let key = (self.broker.generation(), destination.exit_key());
         let exits = &self.shared.exits;
         if exits.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return Ok(());
         }
+        let started = Instant::now();
         let exit = Topology::exit(destination);
-        let mut bound = self.broker.declare(&exit).await;
-        if matches!(bound, Err(DeclareError::Missing(_))) && self.declare(destination).await {
-            bound = self.broker.declare(&exit).await;
+        let bind = async || {
+            let left = deadline.saturating_sub(started.elapsed());
+            let bound = timeout(left, self.outlast(|| self.broker.declare(&exit))).await;
+            bound.unwrap_or_else(|_| Err(self.silence()))
+        };
+        let mut bound = bind().await;
+        let left = || deadline.saturating_sub(started.elapsed());
+        if matches!(bound, Err(DeclareError::Missing(_))) && self.declare(destination, left()).await
+        {
+            bound = bind().await;
         }
         match bound {
             Ok(()) => {}
@@ -209,7 +252,7 @@ impl Publisher {
                 debug!(%destination.route, "not allowed to bind, taking the binding for granted");
             }
             Err(DeclareError::Interrupted(reason)) => {
-                return Err(PublishError::Disconnected { reason, waited: Duration::ZERO });
+                return Err(PublishError::Disconnected { reason, waited: started.elapsed() });
             }
             Err(_) => {
                 let Route { exchange, routing_key } = destination.route.clone();
@@ -218,6 +261,28 @@ impl Publisher {
         }
         exits.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         Ok(())
+    }
+
+    /// Repeats a declaration for as long as the connection breaks under it.
+    async fn outlast<F>(&self, declare: impl Fn() -> F) -> Result<(), DeclareError>
+    where
+        F: Future<Output = Result<(), DeclareError>>,
+    {
+        loop {
+            match declare().await {
+                Err(DeclareError::Interrupted(reason)) => {
+                    debug!(reason, "declaring again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// What a declaration without an answer means.
+    fn silence(&self) -> DeclareError {
+        let reason = self.broker.last_error();
+        DeclareError::Interrupted(reason.unwrap_or_else(|| "the broker does not answer".to_owned()))
     }
 
     fn headers(&self, task: &str, options: &SendOptions, now: SystemTime) -> Headers {

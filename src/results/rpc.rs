@@ -96,6 +96,7 @@ impl Inbox {
         let arguments = Arguments::from([("x-expires".to_owned(), expires.into())]);
         let deliveries = broker.consume(Consume {
             declare: Some(Queue::new(&queue, arguments)),
+            repair: None,
             queue,
             prefetch: PREFETCH,
             acks: AckPolicy { every: 50, within: Duration::from_millis(50) },

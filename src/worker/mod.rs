@@ -179,6 +179,7 @@ impl Worker {
         let deliveries = self.broker.consume(Consume {
             queue: queue.to_owned(),
             declare: None,
+            repair: self.topology.declare.then(|| Topology::work(&self.topology, &[queue.into()])),
             prefetch: pace.slots,
             acks: AckPolicy {
                 every: self.settings.acknowledge.every.max(1) as usize,

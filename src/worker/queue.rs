@@ -7,7 +7,7 @@ use crate::broker::{Broker, Deliveries};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -33,6 +33,9 @@ pub(super) struct Pace {
 
 /// How often the pace is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long the broker may take to say how many messages wait, at most.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Work for about this long should be at hand.
 const AHEAD: Duration = Duration::from_millis(50);
@@ -98,18 +101,27 @@ impl QueueLoop {
         if !self.deliveries.is_consuming() || !self.broker.is_connected() {
             return;
         }
-        let queue = self.deliveries.queue();
-        match self.broker.depth(queue).await {
-            Ok(Some(depth)) if depth.ready > 0 => {
+        let queue = Arc::clone(self.deliveries.queue());
+        let depth = tokio::select! {
+            biased;
+            () = self.context.shutdown.draining() => return,
+            depth = timeout(self.watchdog.min(ANSWER), self.broker.depth(&queue)) => depth,
+        };
+        match depth {
+            Ok(Ok(Some(depth))) if depth.ready > 0 => {
                 warn!(%queue, ready = depth.ready, "messages wait and none arrives, consuming anew");
                 self.deliveries.restart();
             }
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                warn!(%queue, "the queue is gone, waiting for it");
+            Ok(Ok(Some(_))) => {}
+            Ok(Ok(None)) => {
+                warn!(%queue, "the queue is gone, consuming anew");
                 self.deliveries.restart();
             }
-            Err(error) => debug!(%error, "cannot look at the queue"),
+            Ok(Err(error)) => debug!(%error, "cannot look at the queue"),
+            Err(_) => {
+                warn!(%queue, "the broker does not answer, connecting anew");
+                self.deliveries.abandon_connection();
+            }
         }
     }
 }

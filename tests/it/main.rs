@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod dead;
+mod faults;
 mod hostile;
 mod rig;
 mod topology;

@@ -65,6 +65,7 @@ pub(crate) fn consume(broker: &Broker, queue: &str) -> Deliveries {
     broker.consume(Consume {
         queue: queue.to_owned(),
         declare: None,
+        repair: None,
         prefetch: 10,
         acks: AckPolicy { every: 1, within: Duration::from_millis(10) },
         tag: "test".to_owned(),

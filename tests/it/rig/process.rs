@@ -129,8 +129,17 @@ impl Process {
 
     /// Resident memory, bytes.
     pub fn memory(&self) -> u64 {
+        self.memory_line("VmRSS:")
+    }
+
+    /// The most resident memory it ever had, bytes.
+    pub fn peak_memory(&self) -> u64 {
+        self.memory_line("VmHWM:")
+    }
+
+    fn memory_line(&self, name: &str) -> u64 {
         let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0 kB");
         let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>();
         kilobytes.expect("a number of kB") * 1024
     }

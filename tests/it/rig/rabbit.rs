@@ -149,12 +149,21 @@ impl Rig {
 
     /// Messages that wait in a queue, asked of the queue itself, so never old.
     pub async fn ready(&self, queue: &str) -> u32 {
+        let state = self.ask(queue).await;
+        state.unwrap_or_else(|error| panic!("queue {queue}: {error}")).message_count()
+    }
+
+    /// Consumers of a queue, asked of the queue itself; `None` when there is no such queue.
+    pub async fn consumers(&self, queue: &str) -> Option<u32> {
+        self.ask(queue).await.ok().map(|state| state.consumer_count())
+    }
+
+    async fn ask(&self, queue: &str) -> lapin::Result<lapin::Queue> {
         let (connection, channel) = self.channel().await;
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let state = channel.queue_declare(queue.into(), options, FieldTable::default()).await;
-        let ready = state.unwrap_or_else(|error| panic!("queue {queue}: {error}")).message_count();
         connection.close(200, "asked".into()).await.expect("closes");
-        ready
+        state
     }
 
     /// Empties a queue.

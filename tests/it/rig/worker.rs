@@ -72,7 +72,16 @@ impl Running {
     }
 
     /// A worker as `config` wants it.
+    ///
+    /// Logs to standard error if `RUST_LOG` is set.
     pub async fn with(config: Config, registry: Registry) -> Self {
+        if std::env::var_os("RUST_LOG").is_some() {
+            let filter = tracing_subscriber::EnvFilter::from_default_env();
+            let log =
+                tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+            // The first test of the run sets it up for all.
+            let _ = log.try_init();
+        }
         let app = App::connect(config).await.unwrap();
         let shutdown = Shutdown::new();
         let worker = app.worker(registry);
