@@ -7,6 +7,7 @@
 mod dead;
 mod faults;
 mod hostile;
+mod programs;
 mod rig;
 mod topology;
 mod worker;
