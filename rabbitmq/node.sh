@@ -209,16 +209,16 @@ end_epmd() {
 await_start() {
   local deadline=$((SECONDS + ${NODE_PATIENCE:-120}))
   while ! grep -q 'completed with' "$folder/log/console"; do
-    if ! is_running; then
-      tail -n 25 "$folder/log/console" >&2
-      fail "RabbitMQ ended while it started; its log is $folder/log/console"
-    fi
-    if [ $SECONDS -gt "$deadline" ]; then
-      tail -n 25 "$folder/log/console" >&2
-      fail "RabbitMQ did not start in time (NODE_PATIENCE); its log is $folder/log/console"
-    fi
+    is_running || give_up "RabbitMQ ended while it started"
+    [ $SECONDS -lt "$deadline" ] || give_up "RabbitMQ did not start in time (NODE_PATIENCE)"
     sleep 0.1
   done
+}
+
+give_up() {
+  kill_now
+  tail -n 25 "$folder/log/console" >&2
+  fail "$1; its log is $folder/log/console"
 }
 
 # --- the commands -------------------------------------------------------------------------------
