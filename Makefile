@@ -19,7 +19,8 @@ build: ## the optimised program: target/release/celeriac
 check: ## formatting, lints, documentation, shell scripts; changes nothing
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
+		cargo doc --workspace --no-deps --document-private-items --locked
 	for script in rabbitmq/*.sh .ci/run; do bash -n $$script; done
 
 fmt: ## formats the code
