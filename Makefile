@@ -21,7 +21,7 @@ check: ## formatting, lints, documentation, shell scripts; changes nothing
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 		cargo doc --workspace --no-deps --document-private-items --locked
-	for script in rabbitmq/*.sh .ci/run; do bash -n $$script; done
+	for script in rabbitmq/*.sh examples/demo/*.sh .ci/run; do bash -n $$script; done
 
 fmt: ## formats the code
 	cargo fmt --all
@@ -42,8 +42,10 @@ $(VENV)/ready: tests/support/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-demo: ## real videos, mails and requests through the whole system, with faults, counted at the end
-	./demo/run
+demo: ## a minute of real work with faults, counted at the end; VIDEO=path, DEMO='--keep --json'
+	@examples/demo/install.sh
+	cargo build --locked --bin celeriac --example demo
+	@cargo run --quiet --locked --example demo -- $(foreach video,$(VIDEO),--video $(video)) $(DEMO)
 
 bench: ## the table of speed and memory, next to a bare lapin loop
 	cargo bench --locked

@@ -151,8 +151,11 @@ pub fn start(settings: &Settings) -> Result<(), LogError> {
         Target::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
         Target::File(path) => (BoxMakeWriter::new(Mutex::new(append_to(path)?)), false),
     };
+    // lapin logs as errors what is expected here, such as asking for an exchange that is not there
+    // yet; what goes wrong it also returns, and we say it. `lapin=debug` in the level brings it back.
+    let filter = EnvFilter::new(format!("lapin=off,{}", settings.level.0));
     let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&settings.level.0))
+        .with_env_filter(filter)
         .with_writer(writer)
         .with_ansi(colour && std::env::var_os("NO_COLOR").is_none());
     let started = match settings.format {
