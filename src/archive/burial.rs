@@ -74,7 +74,7 @@ impl Burial {
 }
 
 /// Lists and tables as JSON.
-fn pack(message: RawMessage) -> RawMessage {
+pub(super) fn pack(message: RawMessage) -> RawMessage {
     let mut packed = message.headers();
     packed.retain(|_, value| matches!(value, HeaderValue::List(_) | HeaderValue::Table(_)));
     if packed.is_empty() {

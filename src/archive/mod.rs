@@ -14,6 +14,7 @@ mod filter;
 mod json;
 mod letter;
 mod reason;
+mod record;
 mod requeue;
 
 pub use attempt::AttemptRecord;
@@ -21,6 +22,7 @@ pub use burial::Burial;
 pub use filter::{Filter, FilterError};
 pub use letter::{DeadLetter, Deed, State};
 pub use reason::Reason;
+pub use record::ImportError;
 pub use requeue::{Done, Requeue, RequeueError, Retries};
 
 use crate::broker::{Broker, DeclareError, PublishError, RawMessage, StreamError};

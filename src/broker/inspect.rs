@@ -6,8 +6,8 @@
 //! exists declared as we want it; after each refusal once more with the broker's value in place,
 //! until every difference is known.
 
-use super::Broker;
 use super::declare::{self, DeclareError, Item};
+use super::{Broker, Settings};
 use crate::topology::{Difference, Exchange, Finding, Object, Queue, Topology};
 use lapin::{Channel, Connection};
 
@@ -22,6 +22,14 @@ pub struct Depth {
 
 /// So many differing arguments of one object are looked for.
 const MOST_DIFFERENCES: usize = 16;
+
+impl Settings {
+    /// The virtual host that the first address names; `/` when it names none.
+    pub fn vhost(&self) -> String {
+        let parsed = self.url.expose().parse::<lapin::uri::AMQPUri>();
+        parsed.map_or_else(|_| "/".to_owned(), |uri| uri.vhost)
+    }
+}
 
 impl Broker {
     /// How many messages and consumers a queue has; `None` when there is no such queue.

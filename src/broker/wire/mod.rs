@@ -11,7 +11,8 @@ mod tests;
 mod write;
 
 use super::{Delivery, RawMessage};
-use crate::protocol::{EncodeError, Envelope, Limits, Unreadable};
+use crate::protocol::{Bytes, EncodeError, Envelope, HeaderValue, Limits, Properties, Unreadable};
+use std::collections::BTreeMap;
 
 impl Delivery {
     /// Reads the message as a task. The delivery keeps it as it came, for the archive.
@@ -26,6 +27,33 @@ impl Delivery {
 }
 
 impl RawMessage {
+    /// The properties that we know.
+    pub fn properties(&self) -> Properties {
+        read::read_properties(&self.properties)
+    }
+
+    /// A message of which nothing needs to be a task.
+    ///
+    /// # Errors
+    ///
+    /// When a property is longer than AMQP's 255 bytes.
+    pub fn try_from_parts(
+        exchange: impl Into<String>,
+        routing_key: impl Into<String>,
+        properties: &Properties,
+        headers: BTreeMap<String, HeaderValue>,
+        body: Bytes,
+    ) -> Result<Self, EncodeError> {
+        let message = Self {
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
+            properties: write::write_properties(properties)?,
+            body,
+            mandatory: true,
+        };
+        Ok(message.with_headers(headers))
+    }
+
     /// An envelope on its way to an exchange.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ pub(crate) fn read(
     Ok(Envelope { properties, headers, body })
 }
 
-fn read_properties(properties: &BasicProperties) -> Properties {
+pub(super) fn read_properties(properties: &BasicProperties) -> Properties {
     let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
     let expiration = properties.expiration().as_ref();
     Properties {

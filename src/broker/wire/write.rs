@@ -21,7 +21,7 @@ pub(crate) fn write(envelope: &Envelope) -> Result<BasicProperties, EncodeError>
     Ok(write_properties(&envelope.properties)?.with_headers(headers))
 }
 
-fn write_properties(from: &Properties) -> Result<BasicProperties, EncodeError> {
+pub(super) fn write_properties(from: &Properties) -> Result<BasicProperties, EncodeError> {
     let mut to = BasicProperties::default().with_delivery_mode(if from.persistent { 2 } else { 1 });
     if let Some(text) = &from.content_type {
         to = to.with_content_type(short("content_type", text)?);
