@@ -35,6 +35,26 @@ impl Archive {
         Ok(Messages { reader, offsets })
     }
 
+    /// Shows `visit` each letter with its whole message, oldest first. Those that retention has
+    /// removed meanwhile are passed over.
+    ///
+    /// # Errors
+    /// There is no archive, the connection broke, or `visit` has enough.
+    pub async fn each_message<E: From<ArchiveError>>(
+        &self,
+        letters: &[DeadLetter],
+        mut visit: impl FnMut(&DeadLetter, RawMessage) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let letters: BTreeMap<u64, &DeadLetter> =
+            letters.iter().map(|letter| (letter.offset, letter)).collect();
+        let mut messages = self.messages(letters.keys().copied().collect()).await?;
+        while let Some((offset, message)) = messages.next().await? {
+            visit(letters[&offset], message)?;
+        }
+        messages.close().await;
+        Ok(())
+    }
+
     /// The message at `offset`, with its body, if it is still there.
     ///
     /// # Errors

@@ -43,6 +43,16 @@ pub enum StreamError {
     },
 }
 
+impl StreamError {
+    /// Whether the user lacks a permission.
+    pub fn is_forbidden(&self) -> bool {
+        match self {
+            Self::Unknown(error) => matches!(error, DeclareError::Forbidden { .. }),
+            Self::Interrupted { why, .. } => why.contains("ACCESS_REFUSED"),
+        }
+    }
+}
+
 /// A reader that ends when it has caught up.
 #[derive(Debug)]
 pub struct StreamReader {

@@ -59,6 +59,11 @@ impl Error for Failed {
     }
 }
 
+/// An error that ends the command with `exit`.
+pub(crate) fn failed(exit: Exit, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow::Error::new(Failed { exit, error: error.into() })
+}
+
 /// Gives an error its exit code.
 pub(crate) trait OrExit<T> {
     /// On an error, the command ends with `exit`.
@@ -67,7 +72,7 @@ pub(crate) trait OrExit<T> {
 
 impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     fn or_exit(self, exit: Exit) -> anyhow::Result<T> {
-        self.map_err(|error| anyhow::Error::new(Failed { exit, error: error.into() }))
+        self.map_err(|error| failed(exit, error))
     }
 }
 

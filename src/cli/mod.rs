@@ -6,6 +6,7 @@
 mod call;
 mod completions;
 mod config;
+mod dead;
 mod doctor;
 mod exit;
 mod global;
@@ -13,6 +14,7 @@ mod health;
 mod init;
 mod output;
 mod send;
+mod topology;
 mod worker;
 
 use crate::config::{Report, Style};
@@ -30,6 +32,8 @@ use std::process::ExitCode;
 Examples:
   celeriac worker -c celeriac.toml              run tasks
   celeriac send mail.welcome --kwargs '{\"user\": 42}'
+  celeriac dead list since:6h                   what was given up
+  celeriac topology check                       where the broker differs
   celeriac init                                 write a celeriac.toml that works
   celeriac config check                         find every mistake in it
   celeriac config explain worker.prefetch       what a key means
@@ -50,6 +54,8 @@ enum Command {
     Worker(worker::Arguments),
     Send(send::Arguments),
     Call(call::Arguments),
+    Dead(dead::Arguments),
+    Topology(topology::Arguments),
     Health(health::Arguments),
     Doctor(doctor::Arguments),
     Init(init::Arguments),
@@ -65,6 +71,8 @@ pub fn run() -> ExitCode {
         Command::Worker(arguments) => wait(worker::run(&cli.global, &arguments)),
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
         Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
+        Command::Dead(arguments) => wait(dead::run(&cli.global, &arguments)),
+        Command::Topology(arguments) => wait(topology::run(&cli.global, &arguments)),
         Command::Health(arguments) => wait(health::run(&cli.global, &arguments)),
         Command::Doctor(arguments) => wait(doctor::run(&cli.global, &arguments)),
         Command::Init(arguments) => init::run(&arguments),

@@ -70,6 +70,11 @@ impl Format {
         }
     }
 
+    /// Whether a person reads it, who wants to be told less than a program.
+    pub(crate) fn is_for_people(self) -> bool {
+        self == Self::Table
+    }
+
     /// Writes one answer: `text` for people, `value` otherwise.
     pub(crate) fn one(self, value: &impl Serialize, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();

@@ -58,6 +58,16 @@ impl Object {
     }
 }
 
+impl Finding {
+    /// What it is about.
+    pub fn object(&self) -> &Object {
+        match self {
+            Self::Missing(object) | Self::Unknown(object, _) => object,
+            Self::Differs(difference) => &difference.object,
+        }
+    }
+}
+
 impl Difference {
     /// Reads RabbitMQ's `inequivalent arg ...` sentence.
     ///
@@ -150,7 +160,7 @@ fn read_value(text: &str) -> HeaderValue {
 }
 
 /// A value as a person reads it.
-pub(crate) fn text(value: &HeaderValue) -> String {
+pub fn text(value: &HeaderValue) -> String {
     match value {
         HeaderValue::Null => "none".to_owned(),
         HeaderValue::Bool(value) => value.to_string(),

@@ -14,7 +14,7 @@ mod settings;
 mod work;
 
 pub use delay::{Delay, DelayTooLong};
-pub use difference::{Difference, Finding, Object};
+pub use difference::{Difference, Finding, Object, text as value_text};
 pub use route::{BadPattern, Destination, Route, Router, Target};
 pub use settings::{
     BaseSettings, DeadSettings, DelaySettings, ExchangeSettings, QueueKind, QueueSettings,
@@ -113,6 +113,15 @@ pub enum Endpoint {
 }
 
 impl Topology {
+    /// What is left when every part of a delay ladder is taken out.
+    #[must_use]
+    pub fn without_ladders(mut self) -> Self {
+        self.exchanges.retain(|exchange| !names::is_delay_level(&exchange.name));
+        self.queues.retain(|queue| !names::is_delay_level(&queue.name));
+        self.bindings.retain(|binding| !names::is_delay_level(&binding.source));
+        self
+    }
+
     /// Both, one after the other.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
