@@ -203,6 +203,7 @@ impl Supervisor {
         let address = |why: String| ConnectError::Address { url: url.redacted(), why };
         let refused = |why: String| ConnectError::Refused { url: url.redacted(), why };
         let mut uri: AMQPUri = url.expose().parse().map_err(address)?;
+        uri.vhost = vhost(&uri);
         let timeout = self.settings.connect_timeout;
         uri.query.heartbeat.get_or_insert(whole_seconds(self.settings.heartbeat));
         uri.query.connection_timeout = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
@@ -290,4 +291,10 @@ async fn read(path: &std::path::Path) -> Result<Vec<u8>, ConnectError> {
         path: path.display().to_string(),
         why: error.to_string(),
     })
+}
+
+/// The virtual host of an address. One that ends in `/` names, to the letter, a host without a name;
+/// everybody who writes it means the one called `/`.
+pub(super) fn vhost(uri: &AMQPUri) -> String {
+    if uri.vhost.is_empty() { "/".to_owned() } else { uri.vhost.clone() }
 }

@@ -6,6 +6,7 @@
 //! exists declared as we want it; after each refusal once more with the broker's value in place,
 //! until every difference is known.
 
+use super::connection::vhost;
 use super::declare::{self, DeclareError, Item};
 use super::{Broker, Settings};
 use crate::topology::{Difference, Exchange, Finding, Object, Queue, Topology};
@@ -27,7 +28,7 @@ impl Settings {
     /// The virtual host that the first address names; `/` when it names none.
     pub fn vhost(&self) -> String {
         let parsed = self.url.expose().parse::<lapin::uri::AMQPUri>();
-        parsed.map_or_else(|_| "/".to_owned(), |uri| uri.vhost)
+        parsed.map_or_else(|_| "/".to_owned(), |uri| vhost(&uri))
     }
 }
 
@@ -156,4 +157,23 @@ fn unknown(error: DeclareError) -> Result<Finding, DeclareError> {
     };
     let object: Object = object.clone();
     Ok(Finding::Unknown(object, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_ends_in_a_slash_means_the_virtual_host_of_that_name() {
+        let cases = [
+            ("amqp://h:5672/", "/"),
+            ("amqp://h", "/"),
+            ("amqp://h/%2f", "/"),
+            ("amqp://h/shop", "shop"),
+        ];
+        for (url, vhost) in cases {
+            let settings = Settings { url: url.into(), ..Settings::default() };
+            assert_eq!(settings.vhost(), vhost, "{url}");
+        }
+    }
 }

@@ -177,8 +177,8 @@ impl Serialize for Line {
             Finding::Differs(difference) => {
                 json["finding"] = json!("differs");
                 json["argument"] = json!(difference.argument);
-                json["broker"] = json!(value_text(&difference.theirs));
-                json["configuration"] = json!(value_text(&difference.ours));
+                json["broker"] = json!(difference.theirs());
+                json["configuration"] = json!(difference.ours());
             }
         }
         json.serialize(serializer)
@@ -193,12 +193,9 @@ impl Row for Line {
         match &self.0 {
             Finding::Missing(_) => vec![object, String::new(), "missing".into(), String::new()],
             Finding::Unknown(_, why) => vec![object, String::new(), why.clone(), String::new()],
-            Finding::Differs(difference) => vec![
-                object,
-                difference.argument.clone(),
-                value_text(&difference.theirs),
-                value_text(&difference.ours),
-            ],
+            Finding::Differs(difference) => {
+                vec![object, difference.argument.clone(), difference.theirs(), difference.ours()]
+            }
         }
     }
 }

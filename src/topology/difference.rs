@@ -91,6 +91,24 @@ impl Difference {
         })
     }
 
+    /// What we declare, as a person reads it.
+    pub fn ours(&self) -> String {
+        self.shown(&self.ours)
+    }
+
+    /// What the broker holds, as a person reads it.
+    pub fn theirs(&self) -> String {
+        self.shown(&self.theirs)
+    }
+
+    /// A queue that does not say what it is, is a classic one.
+    fn shown(&self, value: &HeaderValue) -> String {
+        match value {
+            HeaderValue::Null if self.argument == "x-queue-type" => "classic".to_owned(),
+            value => text(value),
+        }
+    }
+
     /// Changes `queue` into what the broker holds. `false` when it cannot be expressed.
     pub fn adopt_queue(&self, queue: &mut Queue) -> bool {
         let flag = match self.argument.as_str() {
@@ -187,7 +205,7 @@ impl fmt::Display for Object {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { object, argument, .. } = self;
-        let (ours, theirs) = (text(&self.ours), text(&self.theirs));
+        let (ours, theirs) = (self.ours(), self.theirs());
         write!(f, "{object}: {argument} is {theirs} in the broker and {ours} here")
     }
 }

@@ -307,3 +307,84 @@ async fn requeueing_keeps_to_its_rate() {
     archive.requeue(&letters, &paced, |one| one.result.unwrap()).await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(400), "{:?}", start.elapsed());
 }
+
+/// Runs the real program; its exit code and what it wrote to standard output.
+pub(crate) async fn celeriac(rig: &Rig, arguments: &[&str]) -> (i32, String) {
+    let ran = tokio::process::Command::new(env!("CARGO_BIN_EXE_celeriac"))
+        .args(arguments)
+        .current_dir(rig.folder())
+        .env("CELERIAC_BROKER_URL", rig.url())
+        .stdin(std::process::Stdio::null())
+        .output();
+    let ran = ran.await.unwrap();
+    let code = ran.status.code().unwrap();
+    (code, String::from_utf8(ran.stdout).unwrap())
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[tokio::test]
+async fn the_command_line_lists_shows_requeues_and_discards() {
+    let rig = Rig::start().await;
+    let settings = settings(QueueKind::Quorum);
+    let broker = declared(&rig, &settings).await;
+    let archive = archive(&broker, &settings);
+    for task in ["mail.a", "mail.b", "mail.c"] {
+        bury(&archive, task, "SMTPTimeout: no answer").await;
+    }
+    let run = async |arguments: &[&str]| celeriac(&rig, arguments).await;
+
+    let (code, text) = run(&["dead", "list", "-o", "json"]).await;
+    let list = json(&text);
+    let tasks: Vec<_> = list.as_array().unwrap().iter().map(|it| it["task"].clone()).collect();
+    assert_eq!((code, tasks), (0, vec!["mail.c".into(), "mail.b".into(), "mail.a".into()]));
+    let id = list[2]["id"].as_str().unwrap();
+
+    let (code, text) = run(&["dead", "show", &id[..8]]).await;
+    assert_eq!(code, 0);
+    for part in ["mail.a", id, "exhausted", "alpha@test", "SMTPTimeout: no answer", "[[],{},{}]"] {
+        assert!(text.contains(part), "{part} is in {text}");
+    }
+    assert_eq!(run(&["dead", "show", "nobody"]).await.0, 4);
+    assert_eq!(run(&["dead", "list", "quue:mail"]).await.0, 65);
+
+    let requeue = ["dead", "requeue", "task:mail.a", "-o", "json"];
+    let (code, text) = run(&[&requeue[..], &["--dry-run"]].concat()).await;
+    let plan = json(&text);
+    assert_eq!((code, plan["matched"].as_u64(), plan["eligible"].as_u64()), (0, Some(1), Some(1)));
+    let (code, text) = run(&requeue).await;
+    assert_eq!((code, json(&text)["requeued"].as_u64()), (0, Some(1)));
+    assert_eq!(next(&mut consume(&broker, "mail")).await, "mail.a");
+    assert_eq!(run(&requeue).await.0, 4, "it is not open any more");
+
+    let discard = ["dead", "discard", "task:mail.b"];
+    assert_eq!(run(&discard).await.0, 65, "without a terminal it wants --yes");
+    assert_eq!(run(&[&discard[..], &["--yes"]].concat()).await.0, 0);
+    let (_, text) = run(&["dead", "list", "state:all", "-o", "json"]).await;
+    let states: Vec<_> =
+        json(&text).as_array().unwrap().iter().map(|it| it["state"].clone()).collect();
+    assert_eq!(states, ["open", "discarded", "requeued"]);
+
+    let (_connection, channel) = rig.channel().await;
+    channel.queue_delete("mail".into(), QueueDeleteOptions::default()).await.unwrap();
+    let (code, text) = run(&["dead", "requeue", "task:mail.c", "-o", "json"]).await;
+    assert_eq!((code, json(&text)["skipped"]["queue gone"].as_u64()), (3, Some(1)));
+}
+
+#[tokio::test]
+async fn letters_leave_one_broker_and_enter_another_whole() {
+    let (here, there) = (Rig::start().await, Rig::start().await);
+    let settings = settings(QueueKind::Quorum);
+    let (from, to) = (declared(&here, &settings).await, declared(&there, &settings).await);
+    bury(&archive(&from, &settings), "mail.a", "SMTPTimeout: no answer").await;
+    let (code, exported) = celeriac(&here, &["dead", "export"]).await;
+    assert_eq!(code, 0);
+    let file = there.folder().join("letters.jsonl");
+    tokio::fs::write(&file, exported).await.unwrap();
+    assert_eq!(celeriac(&there, &["dead", "import", "letters.jsonl"]).await.0, 0);
+    let (before, after) = (archive(&from, &settings), archive(&to, &settings));
+    let (before, after) = (find(&before, "").await, find(&after, "").await);
+    assert_eq!(after, before);
+}
