@@ -62,6 +62,8 @@ pub struct Deliveries {
     consume: Arc<Consume>,
     queue: Arc<str>,
     state: State,
+    /// A consumer that was cancelled for another prefetch; what it has brought comes first.
+    leaving: Option<Open>,
     prefetch: u16,
     /// Sends acknowledgements of the current channel when their time has come.
     flusher: JoinSet<()>,
@@ -69,10 +71,7 @@ pub struct Deliveries {
 
 enum State {
     /// A channel is being opened, or a consumer started on the channel that is there.
-    Opening {
-        opening: BoxFuture<'static, Option<Open>>,
-        before: Option<Open>,
-    },
+    Opening(BoxFuture<'static, Option<Open>>),
     Consuming(Open),
     Stopped(Option<Arc<Line>>),
 }
@@ -141,7 +140,8 @@ impl Deliveries {
             queue: consume.queue.as_str().into(),
             link,
             consume,
-            state: State::Opening { opening, before: None },
+            state: State::Opening(opening),
+            leaving: None,
             prefetch,
             flusher: JoinSet::new(),
         }
@@ -159,12 +159,16 @@ impl Deliveries {
 
     /// Whether a consumer is running at the broker.
     pub fn is_consuming(&self) -> bool {
-        matches!(&self.state, State::Consuming(open) if open.line.channel.status().connected())
+        let open = match &self.state {
+            State::Consuming(open) => Some(open),
+            _ => self.leaving.as_ref(),
+        };
+        open.is_some_and(|open| !open.line.is_gone())
     }
 
     /// Waits until the first consumer has started. Cancel safe.
     pub async fn opened(&mut self) {
-        if let State::Opening { opening, before: None } = &mut self.state
+        if let State::Opening(opening) = &mut self.state
             && let Some(open) = opening.await
         {
             self.consuming(open);
@@ -174,7 +178,8 @@ impl Deliveries {
     /// Changes the prefetch of the running consumer. Deliveries that are here stay valid.
     ///
     /// RabbitMQ applies a prefetch when a consumer starts, so the consumer is replaced by another
-    /// on the same channel.
+    /// on the same channel. What a quorum queue has under way to the old one at that moment goes
+    /// back to the queue, and comes again marked as redelivered.
     pub fn set_prefetch(&mut self, prefetch: u16) {
         self.prefetch = prefetch.max(1);
         let State::Consuming(current) = &self.state else { return };
@@ -187,12 +192,9 @@ impl Deliveries {
                 None => open(link, consume, prefetch).await,
             }
         };
-        let opening = opening.boxed();
-        let state = State::Opening { opening, before: None };
-        if let State::Consuming(before) = std::mem::replace(&mut self.state, state)
-            && let State::Opening { before: slot, .. } = &mut self.state
-        {
-            *slot = Some(before);
+        let state = std::mem::replace(&mut self.state, State::Opening(opening.boxed()));
+        if let State::Consuming(leaving) = state {
+            self.leaving = Some(leaving);
         }
     }
 
@@ -201,9 +203,10 @@ impl Deliveries {
         if let State::Consuming(open) = &self.state {
             open.line.void.store(true, Ordering::Release);
         }
+        self.leaving = None;
         let link = self.link.clone();
         let opening = open(link, Arc::clone(&self.consume), self.prefetch).boxed();
-        self.state = State::Opening { opening, before: None };
+        self.state = State::Opening(opening);
     }
 
     /// Takes the connection for dead: every channel on it ends, and another is made.
@@ -224,28 +227,36 @@ impl Deliveries {
     /// can still be settled.
     pub async fn stop(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Stopped(None));
+        let leaving = self.leaving.take();
         let open = match state {
             State::Consuming(open) => Some(open),
-            State::Opening { opening, before } => match before {
-                Some(before) => timeout(GOODBYE, opening).await.ok().flatten().or(Some(before)),
-                None => None,
-            },
+            State::Opening(opening) if leaving.is_some() => {
+                timeout(GOODBYE, opening).await.ok().flatten()
+            }
+            State::Opening(_) => None,
             State::Stopped(line) => {
                 self.state = State::Stopped(line);
                 return;
             }
         };
-        let Some(Open { line, mut consumer, .. }) = open else { return };
-        let cancelling = line.channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-        match timeout(GOODBYE, cancelling).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, "consumer not cancelled, its channel is gone"),
-            Err(_) => debug!("consumer not cancelled, the broker does not answer"),
+        if let Some(Open { line, consumer, .. }) = &open {
+            let tag = consumer.tag();
+            let cancelling = line.channel.basic_cancel(tag, BasicCancelOptions::default());
+            match timeout(GOODBYE, cancelling).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!(%error, "consumer not cancelled, its channel is gone"),
+                Err(_) => debug!("consumer not cancelled, the broker does not answer"),
+            }
         }
-        while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
-            line.open(delivery.delivery_tag);
-            line.nack(delivery.delivery_tag);
+        let mut last = None;
+        for Open { line, mut consumer, .. } in leaving.into_iter().chain(open) {
+            while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
+                line.open(delivery.delivery_tag);
+                line.nack(delivery.delivery_tag);
+            }
+            last = Some(line);
         }
+        let Some(line) = last else { return };
         self.state = State::Stopped(Some(line));
     }
 
@@ -270,19 +281,21 @@ impl Stream for Deliveries {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
         let this = &mut *self;
         loop {
+            if let Some(leaving) = &mut this.leaving {
+                match leaving.consumer.poll_next_unpin(cx) {
+                    Poll::Ready(Some(Ok(delivery))) => {
+                        return Poll::Ready(Some(accept(&this.queue, &leaving.line, delivery)));
+                    }
+                    Poll::Ready(_) => this.leaving = None,
+                    Poll::Pending => {}
+                }
+            }
             match &mut this.state {
                 State::Stopped(_) => return Poll::Ready(None),
-                State::Opening { opening, before } => {
-                    if let Some(open) = before
-                        && let Poll::Ready(Some(Ok(delivery))) = open.consumer.poll_next_unpin(cx)
-                    {
-                        return Poll::Ready(Some(accept(&this.queue, &open.line, delivery)));
-                    }
-                    match ready!(opening.poll_unpin(cx)) {
-                        Some(open) => this.consuming(open),
-                        None => return Poll::Ready(None),
-                    }
-                }
+                State::Opening(opening) => match ready!(opening.poll_unpin(cx)) {
+                    Some(open) => this.consuming(open),
+                    None => return Poll::Ready(None),
+                },
                 State::Consuming(open) => match open.consumer.poll_next_unpin(cx) {
                     Poll::Ready(Some(Ok(delivery))) => {
                         return Poll::Ready(Some(accept(&this.queue, &open.line, delivery)));
