@@ -44,7 +44,7 @@ $(VENV)/ready: tests/support/requirements.txt
 
 demo: ## a minute of real work with faults, counted at the end; VIDEO=path, DEMO='--keep --json'
 	@examples/demo/install.sh
-	cargo build --locked --bin celeriac --example demo
+	@cargo build --locked --bin celeriac --example demo
 	@cargo run --quiet --locked --example demo -- $(foreach video,$(VIDEO),--video $(video)) $(DEMO)
 
 bench: ## the table of speed and memory, next to a bare lapin loop

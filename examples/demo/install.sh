@@ -29,7 +29,6 @@ need() {
   command -v "$1" >/dev/null || missing+=("$2")
 }
 need ffmpeg ffmpeg
-need ffprobe ffmpeg
 need sqlite3 sqlite3
 need curl curl
 need cc gcc

@@ -21,6 +21,7 @@ mod worker;
 
 use anyhow::Context;
 use clap::Parser;
+use futures::future::select_all;
 use screen::Screen;
 use stage::Stage;
 use std::path::PathBuf;
@@ -82,14 +83,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if score.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Completes at Ctrl-C, or when the demo is asked to end.
+/// Completes at Ctrl-C, or when the demo is asked to end, or its terminal is closed.
 async fn stopped() {
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv()))).await;
 }

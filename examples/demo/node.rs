@@ -3,7 +3,7 @@
 use crate::folder;
 use anyhow::{Context, bail};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStdout;
@@ -37,10 +37,18 @@ impl Node {
         bail!("RabbitMQ did not start, see above; rabbitmq/install.sh installs it")
     }
 
-    /// Ends a broker that an earlier run could not.
-    pub fn forget() -> anyhow::Result<()> {
-        if PathBuf::from(folder::NAME).join("broker").exists() {
-            script("wipe")?.status().context("running rabbitmq/node.sh")?;
+    /// Makes sure that no other demo runs here: it would lose its broker and its files.
+    pub fn refuse_another() -> anyhow::Result<()> {
+        let name = folder::NAME;
+        if !Path::new(name).join("broker").exists() {
+            return Ok(());
+        }
+        let status = script("status")?.stdout(Stdio::null()).status();
+        if status.context("running rabbitmq/node.sh")?.success() {
+            bail!(
+                "another demo runs in ./{name}/; end it with Ctrl-C, or, if it is gone: \
+                 CELERIAC_WORK={name} rabbitmq/node.sh wipe broker"
+            );
         }
         Ok(())
     }

@@ -102,7 +102,7 @@ impl Score {
         lines.extend(self.rows.iter().map(|row| {
             let mark = if row.holds() { "✓" } else { "✗" };
             let Row { what, how, expected, counted } = row;
-            format!("  {what:<14}{how:<50}{expected:>8} {counted:>8}  {mark}")
+            format!("  {what:<15}{how:<49}{expected:>8} {counted:>8}  {mark}")
         }));
         let Self { twice, retried, requeued, .. } = self;
         let lost = self.lost();

@@ -45,7 +45,7 @@ impl Stage {
             "\nCeleriac runs real work through RabbitMQ, is broken on purpose, and counts what \
              landed.\nEverything happens on this machine, in ./{name}/, with a broker of its own.\n"
         ));
-        Node::forget()?;
+        Node::refuse_another()?;
         let folder = Folder::fresh()?;
         let smtp = Smtp::open(folder.mail()).await?;
         let http = Http::open().await?;
@@ -119,7 +119,7 @@ async fn uploads(
         }
     }
     let seconds: f64 = videos.iter().map(|video| video.seconds).sum();
-    let text = format!("{seconds:.0} s to compress, uploads: {}", videos.len());
+    let text = format!("uploaded: {}, {seconds:.0} s in all", videos.len());
     screen.tell(Event::Step, "videos", &text);
     Ok(videos)
 }
