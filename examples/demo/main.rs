@@ -22,6 +22,7 @@ mod worker;
 use anyhow::Context;
 use clap::Parser;
 use futures::future::select_all;
+use score::Score;
 use screen::Screen;
 use stage::Stage;
 use std::path::PathBuf;
@@ -57,30 +58,29 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     // The scripts of the tasks are named from here.
     std::env::set_current_dir(env!("CARGO_MANIFEST_DIR")).context("entering the repository")?;
-    tokio::select! {
-        code = run(&arguments) => code,
-        // Everything that was started ends with what `run` held.
-        () = stopped() => Ok(ExitCode::from(130)),
-    }
-}
-
-async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let screen = Arc::new(Screen::new());
-    let mut stage = Stage::set(screen, &arguments.files, arguments.videos).await?;
-    let facts = story::tell(&mut stage).await?;
-    let score = score::Score::count(&stage, &facts).await?;
-    stage.screen.clear();
-    if arguments.json {
-        stage.screen.answer(&score.json())?;
-    } else {
-        stage.screen.answer(&score.table())?;
-    }
+    let (stage, score) = tokio::select! {
+        played = play(&arguments) => played?,
+        // Everything that was started ends with what `play` held.
+        () = stopped() => return Ok(ExitCode::from(130)),
+    };
+    let answer = if arguments.json { score.json() } else { score.table() };
+    stage.screen.answer(&answer)?;
     if arguments.keep {
         stage.screen.aside(&stage.invitation());
         stopped().await;
     }
     stage.strike().await?;
     Ok(if score.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sets the stage, tells the story, and counts.
+async fn play(arguments: &Arguments) -> anyhow::Result<(Stage, Score)> {
+    let screen = Arc::new(Screen::new());
+    let mut stage = Stage::set(screen, &arguments.files, arguments.videos).await?;
+    let facts = story::tell(&mut stage).await?;
+    let score = Score::count(&stage, &facts).await?;
+    stage.screen.clear();
+    Ok((stage, score))
 }
 
 /// Completes at Ctrl-C, or when the demo is asked to end, or its terminal is closed.
