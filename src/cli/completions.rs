@@ -1,9 +1,9 @@
 //! `celeriac completions`
 
 use super::exit::Exit;
+use super::output::write;
 use clap::CommandFactory;
 use clap_complete::Shell;
-use std::io::{self, Write};
 
 /// Write a completion script for a shell
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,6 @@ pub(crate) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut super::Cli::command(), "celeriac", &mut script);
-    io::stdout().write_all(&script)?;
+    write(&script)?;
     Ok(Exit::Done)
 }

@@ -1,11 +1,12 @@
 //! `celeriac init`
 
 use super::exit::{Exit, OrExit};
+use super::output::write;
 use crate::config;
 use anyhow::{Context, anyhow};
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 /// Write a celeriac.toml to start from
@@ -56,7 +57,7 @@ impl Preset {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let text = arguments.preset.text();
     if arguments.file.as_os_str() == "-" {
-        io::stdout().write_all(text.as_bytes())?;
+        write(text.as_bytes())?;
         return Ok(Exit::Done);
     }
     let file = &arguments.file;

@@ -21,13 +21,14 @@ use crate::config::{Report, Style};
 use clap::Parser;
 use exit::{Exit, Failed};
 use global::Global;
-use std::io::{self, ErrorKind};
+use output::OutputClosed;
+use std::io;
 use std::process::ExitCode;
 
 /// The task runner for RabbitMQ: speaks Celery, loses nothing.
 #[derive(Debug, Parser)]
 #[command(name = "celeriac", version, propagate_version = true, max_term_width = 100)]
-#[command(arg_required_else_help = true, subcommand_required = true, infer_long_args = false)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
 #[command(after_help = "\
 Examples:
   celeriac worker -c celeriac.toml              run tasks
@@ -101,11 +102,7 @@ fn wait(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<E
 /// Says on standard error what went wrong, and decides the exit code.
 #[expect(clippy::print_stderr, reason = "the command line is what prints")]
 fn explain(error: &anyhow::Error, style: Style) -> Exit {
-    let io_error = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
-    };
-    if error.chain().any(io_error) {
-        // Whoever read our output has enough, as `head` does.
+    if error.is::<OutputClosed>() {
         return Exit::Done;
     }
     if let Some(report) = error.downcast_ref::<Report>() {

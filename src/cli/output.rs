@@ -3,8 +3,9 @@
 //! Standard output is the answer, everything else goes to standard error. As JSON it is exactly
 //! one document, or one per line.
 
+use anyhow::Context;
 use serde::Serialize;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -44,6 +45,20 @@ impl Colour {
     }
 }
 
+/// Whoever read our output has enough, as `head` does: no error.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output is closed")]
+pub(crate) struct OutputClosed;
+
+/// Writes to standard output.
+pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(OutputClosed.into()),
+        ended => ended.context("writing to standard output"),
+    }
+}
+
 /// One line of a table.
 pub(crate) trait Row: Serialize {
     /// The headings, the one that names the row first.
@@ -55,19 +70,17 @@ pub(crate) trait Row: Serialize {
 
 impl Format {
     /// Writes rows to standard output.
-    pub(crate) fn rows<R: Row>(self, rows: &[R]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        match self {
+    pub(crate) fn rows<R: Row>(self, rows: &[R]) -> anyhow::Result<()> {
+        let text = match self {
             Self::Table => {
-                let width = out.is_terminal().then(terminal_width).flatten();
-                out.write_all(table(R::COLUMNS, rows, width).as_bytes())
+                let width = io::stdout().is_terminal().then(terminal_width).flatten();
+                table(R::COLUMNS, rows, width)
             }
-            Self::Json => json_line(&mut out, &rows),
-            Self::Jsonl => rows.iter().try_for_each(|row| json_line(&mut out, row)),
-            Self::Id => rows.iter().try_for_each(|row| {
-                writeln!(out, "{}", row.cells().first().map_or("", String::as_str))
-            }),
-        }
+            Self::Json => json_line(&rows)?,
+            Self::Jsonl => rows.iter().map(json_line).collect::<Result<_, _>>()?,
+            Self::Id => rows.iter().map(id_line).collect(),
+        };
+        write(text.as_bytes())
     }
 
     /// Whether a person reads it, who wants to be told less than a program.
@@ -76,18 +89,21 @@ impl Format {
     }
 
     /// Writes one answer: `text` for people, `value` otherwise.
-    pub(crate) fn one(self, value: &impl Serialize, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        match self {
-            Self::Table | Self::Id => writeln!(out, "{}", text.trim_end()),
-            Self::Json | Self::Jsonl => json_line(&mut out, value),
-        }
+    pub(crate) fn one(self, value: &impl Serialize, text: &str) -> anyhow::Result<()> {
+        let text = match self {
+            Self::Table | Self::Id => format!("{}\n", text.trim_end()),
+            Self::Json | Self::Jsonl => json_line(value)?,
+        };
+        write(text.as_bytes())
     }
 }
 
-fn json_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n")
+fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string(value).map(|text| text + "\n")
+}
+
+fn id_line(row: &impl Row) -> String {
+    format!("{}\n", row.cells().first().map_or("", String::as_str))
 }
 
 fn terminal_width() -> Option<usize> {

@@ -2,27 +2,26 @@
 
 use super::super::exit::{Exit, OrExit, failed};
 use super::super::global::Global;
+use super::super::output::write;
 use super::{find, open};
 use crate::archive::{ArchiveError, ImportError};
 use anyhow::{Context, anyhow};
 use serde_json::json;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 
 pub(super) async fn export(global: &Global, filter: &[String]) -> anyhow::Result<Exit> {
     super::parse(filter)?;
     let (app, archive) = open(global).await?;
     let letters = find(&archive, filter).await?;
-    let mut out = std::io::stdout().lock();
     let written = archive.each_message::<anyhow::Error>(&letters, |letter, message| {
-        serde_json::to_writer(&mut out, &letter.to_record(&message))?;
-        out.write_all(b"\n")?;
-        Ok(())
+        let mut line = serde_json::to_vec(&letter.to_record(&message))?;
+        line.push(b'\n');
+        write(&line)
     });
     written.await.map_err(|error| match error.downcast::<ArchiveError>() {
         Ok(error) => super::failed(error),
         Err(other) => other,
     })?;
-    out.flush()?;
     app.close().await;
     Ok(if letters.is_empty() { Exit::NotFound } else { Exit::Done })
 }
