@@ -3,6 +3,10 @@
 //! A [`Broker`] is a cheap handle on two supervised connections, one for publishing and one for
 //! consuming: an alarm that stops publishing never stops acknowledging. Both come back by
 //! themselves for as long as a handle is alive.
+//!
+//! A program that embeds this and takes messages from senders it does not trust should be started
+//! with `RUST_MIN_STACK=67108864`: lapin reads nested header tables by recursion, and the default
+//! stack of its thread ends at some 1,500 levels. The `celeriac` program sees to that itself.
 
 mod acks;
 mod connection;

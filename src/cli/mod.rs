@@ -14,6 +14,7 @@ mod health;
 mod init;
 mod output;
 mod send;
+mod stack;
 mod topology;
 mod worker;
 
@@ -66,6 +67,7 @@ enum Command {
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
+    stack::deepen();
     let cli = Cli::parse();
     let colour = cli.global.colour;
     let ended = match cli.command {

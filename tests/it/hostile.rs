@@ -11,7 +11,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 
-use crate::rig::{PATIENCE, Rig, Running, add, eventually};
+use crate::rig::{PATIENCE, RawAmqp, Rig, Running, add, eventually};
 
 const JSON: &str = "application/json";
 const MESSAGEPACK: &str = "application/x-msgpack";
@@ -169,4 +169,39 @@ async fn what_kills_other_workers_is_archived_with_its_reason() {
     }
     assert_eq!(rig.ready("default").await, 0);
     running.stop().await;
+}
+
+/// A header `x` of lists in lists, as bytes: a table with `task`, `id` and that.
+fn bottomless(levels: usize) -> Vec<u8> {
+    let mut table = b"\x04taskS\0\0\0\x05count\x02idS\0\0\0\x01i\x01x".to_vec();
+    for level in (0..levels).rev() {
+        table.push(b'A');
+        table.extend_from_slice(&(5 * level as u32 + 1).to_be_bytes());
+    }
+    table.push(b'V');
+    table
+}
+
+const PROGRAM: &str = r#"
+broker.url = "{url}"
+
+[queues.default]
+type = "classic"
+
+[tasks.count]
+exec = ["echo", "3"]
+"#;
+
+#[tokio::test]
+async fn headers_nested_as_deep_as_a_frame_allows_do_not_end_the_program() {
+    let rig = Rig::start().await;
+    let mut worker = rig.celeriac(&["worker"], PROGRAM).await;
+    worker.until("ready worker=").await;
+    let address = rig.node().address();
+    let host = address.rsplit('@').next().unwrap();
+    let mut raw = RawAmqp::connect(host, rig.vhost()).await;
+    raw.publish("default", JSON, &bottomless(26_000), EMPTY).await;
+    worker.until("unreadable, kept in the archive").await;
+    eventually("it is archived", async || rig.ready("celeriac.dead").await == 1).await;
+    assert_eq!(rig.ready("default").await, 0);
 }

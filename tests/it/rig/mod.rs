@@ -21,6 +21,7 @@ mod node;
 mod process;
 mod proxy;
 mod rabbit;
+mod raw;
 mod worker;
 
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub use node::Node;
 pub use process::{Process, Signal};
 pub use proxy::Proxy;
 pub use rabbit::{QueueState, Rig};
+pub use raw::RawAmqp;
 pub use worker::{Running, add, config};
 
 /// How long a test waits for something that is about to happen, on a busy machine.
