@@ -15,6 +15,7 @@ use celeriac::config::Loader;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The stage. What is dropped first comes first: the worker before its broker.
 #[derive(Debug)]
@@ -63,6 +64,12 @@ impl Stage {
     /// Sends tasks.
     pub fn client(&self) -> &Client {
         self.app.client()
+    }
+
+    /// How long nothing may land before something must be wrong: long videos take long.
+    pub fn patience(&self) -> Duration {
+        let seconds: f64 = self.videos.iter().map(|video| video.seconds).sum();
+        Duration::from_secs(60) + Duration::from_secs_f64(5.0 * seconds)
     }
 
     /// Where things land.

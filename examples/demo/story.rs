@@ -28,11 +28,8 @@ const OUTAGE: Duration = Duration::from_secs(4);
 /// How long the delayed notification waits.
 const COUNTDOWN: Duration = Duration::from_secs(2);
 
-/// How long one step of the story may take.
+/// How long a step of the story may take that compresses nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long nothing may land before the demo stops waiting and counts.
-const STALL: Duration = Duration::from_secs(60);
 
 /// How often what landed is counted.
 const LOOK: Duration = Duration::from_millis(250);
@@ -181,7 +178,7 @@ async fn kill_the_worker(
     mut compressions: Compressions,
 ) -> anyhow::Result<usize> {
     let midway = |shares: &Vec<f64>| shares.iter().any(|share| (0.2..0.9).contains(share));
-    let seen = tokio::time::timeout(PATIENCE, compressions.shares.wait_for(midway)).await;
+    let seen = tokio::time::timeout(stage.patience(), compressions.shares.wait_for(midway)).await;
     let share = seen.context("no compression said how far it is")??;
     let share = share.iter().copied().find(|share| (0.2..0.9).contains(share)).unwrap_or_default();
 
@@ -228,7 +225,7 @@ async fn release_a_bug(stage: &Stage) -> anyhow::Result<()> {
     let inbox = stage.http.inbox();
     let buried = || stage.folder.logged("kept in the archive");
     let refused = async || inbox.refused() == REFUSED && buried() >= REFUSED;
-    if !comes_true(STALL, refused).await {
+    if !comes_true(stage.patience(), refused).await {
         bail!("the archive did not get {REFUSED} messages; see {}", stage.folder.log().display());
     }
     let text =
@@ -273,7 +270,7 @@ async fn wait_in_the_broker(stage: &Stage) -> anyhow::Result<Option<Duration>> {
 async fn everything_lands(stage: &Stage, expected: &Landed) {
     let places = stage.places();
     let (mut last, mut moved) = (places.count().await, Instant::now());
-    while last != *expected && moved.elapsed() < STALL {
+    while last != *expected && moved.elapsed() < stage.patience() {
         sleep(LOOK).await;
         let landed = places.count().await;
         if landed != last {
