@@ -12,8 +12,7 @@ use celeriac::clock::SystemClock;
 use celeriac::protocol::{HeaderValue, Properties, TimeLimits, header};
 use celeriac::topology::{Destination, QueueKind, QueueTable, Settings, Topology, names};
 use lapin::options::{
-    BasicGetOptions, BasicNackOptions, BasicRejectOptions, ExchangeDeleteOptions,
-    QueueDeleteOptions,
+    BasicGetOptions, BasicRejectOptions, ExchangeDeleteOptions, QueueDeleteOptions,
 };
 
 use crate::rig::{PATIENCE, Rig, eventually};
@@ -177,8 +176,8 @@ async fn what_the_broker_gives_up_is_listed_with_its_reason() {
     // Its workers die of it, as far as the broker can tell.
     eventually("the limit is reached", async || {
         let Some(message) = get("fragile").await else { return true };
-        let again = BasicNackOptions { requeue: true, ..Default::default() };
-        message.nack(again).await.unwrap();
+        // Not `nack`, which counts no more since RabbitMQ 4.3.
+        message.reject(BasicRejectOptions { requeue: true }).await.unwrap();
         false
     })
     .await;
