@@ -117,6 +117,17 @@ management_configuration() {
     printf 'management.tcp.ip = %s\nmanagement.tcp.port = %s\n' "$NODE_ADDRESS" "$(port 3)"
 }
 
+# Commands that change a node follow one another, also those of several programs.
+lock() {
+  exec 9>"$CELERIAC_WORK/.$name.lock"
+  flock 9
+  recall
+}
+
+unlock() {
+  exec 9>&-
+}
+
 # --- running RabbitMQ's programs ----------------------------------------------------------------
 
 environment() {
@@ -239,7 +250,7 @@ start() {
   remember
   : >"$folder/log/console"
   # This process becomes the VM, so that its number, written down below, stays true.
-  setsid "$here/node.sh" become "$name" >>"$folder/log/console" 2>&1 </dev/null &
+  setsid "$here/node.sh" become "$name" >>"$folder/log/console" 2>&1 </dev/null 9>&- &
   identity $! >"$folder/pid"
   await_start
 }
@@ -276,16 +287,29 @@ status() {
   fi
 }
 
+restart() {
+  [ -n "$NODE_PORT" ] || fail "$name was never started, or is wiped; run: node.sh start $name"
+  stop
+  start
+}
+
+wipe() {
+  kill_now
+  rm -rf "$folder" "$CELERIAC_WORK/.$name.lock"
+}
+
 hold() {
   if (start "$@"); then
+    # From here on nothing may take us away before the node: no signal that is meant for the program
+    # that asked, and not its death before it read what we print.
+    trap '' INT HUP TERM PIPE
     recall
-    # From here on a signal meant for the program that asked must not take us away before the node.
-    trap '' INT HUP TERM
-    print_environment
+    unlock
+    print_environment 2>/dev/null || true
     cat >/dev/null
+    lock
   fi
-  kill_now
-  rm -rf "$folder"
+  wipe
 }
 
 ctl() {
@@ -317,21 +341,20 @@ mkdir -p "${CELERIAC_WORK:-./.work}"
 CELERIAC_WORK=$(cd "${CELERIAC_WORK:-./.work}" && pwd)
 export CELERIAC_WORK
 folder=$CELERIAC_WORK/$name
-mkdir -p "$folder"
 recall
 
 case $command in
-  start) start "$@" ;;
-  stop) stop ;;
-  kill) kill_now ;;
-  restart) stop && start ;;
+  start) lock && start "$@" ;;
+  stop) lock && stop ;;
+  kill) lock && kill_now ;;
+  restart) lock && restart ;;
   status) status ;;
   env) print_environment ;;
   ctl) ctl "$@" ;;
   pid) is_running && vm_pid ;;
   log) echo "$folder/log/console" ;;
-  wipe) kill_now && rm -rf "$folder" ;;
-  hold) hold "$@" ;;
+  wipe) lock && wipe ;;
+  hold) lock && hold "$@" ;;
   become) become rabbitmq-server ;; # used by `start`, in the process that is to be the node
   *) usage >&2 && exit 64 ;;
 esac

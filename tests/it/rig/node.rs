@@ -71,7 +71,8 @@ impl Node {
 
     /// Starts it again, on the same port and with its data.
     pub async fn start(&self) {
-        self.run(&["start"]).await;
+        // `start` would make a new node when we are killed right now and the holder wipes this one.
+        self.run(&["restart"]).await;
     }
 
     /// Stops it in order and starts it again.
