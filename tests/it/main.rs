@@ -6,6 +6,7 @@
 
 mod consume;
 mod dead;
+mod examples;
 mod faults;
 mod hostile;
 mod programs;
