@@ -22,6 +22,8 @@ pub(super) mod header {
     pub(crate) const WORKER: &str = "celeriac-dead-worker";
     /// The headers that a stream would forget, as JSON.
     pub(crate) const PACKED: &str = "celeriac-dead-headers";
+    /// Names of the headers that were too long to be kept.
+    pub(crate) const DROPPED: &str = "celeriac-dead-dropped";
     /// In a mark: what became of the message that the mark is about.
     pub(crate) const MARK: &str = "celeriac-dead-mark";
     /// In a mark: the offset of that message.
@@ -34,6 +36,10 @@ pub(super) mod header {
 
 /// So many bytes of the error are kept. All headers together must fit into one frame.
 const LONGEST_ERROR: usize = 8_000;
+
+/// So many bytes of other headers are kept. RabbitMQ takes and hands out headers beyond the size of a
+/// frame, but no client reads them: one such message would close the archive for all behind it.
+const LONGEST_HEADERS: usize = 80_000;
 
 /// Why, when and where a message was given up.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,8 +79,13 @@ impl Burial {
     }
 }
 
-/// Lists and tables as JSON.
+/// Headers that a stream keeps and every client reads: lists and tables as JSON, and none too long.
 pub(super) fn pack(message: RawMessage) -> RawMessage {
+    fit(flatten(message))
+}
+
+/// Lists and tables as JSON.
+fn flatten(message: RawMessage) -> RawMessage {
     let mut packed = message.headers();
     packed.retain(|_, value| matches!(value, HeaderValue::List(_) | HeaderValue::Table(_)));
     if packed.is_empty() {
@@ -82,6 +93,35 @@ pub(super) fn pack(message: RawMessage) -> RawMessage {
     }
     let text = HeaderValue::Text(json::table_to_json(&packed).to_string());
     message.without_headers(|name| packed.contains_key(name)).with_headers([(header::PACKED, text)])
+}
+
+/// The same message without its longest headers, as far as they are too much together.
+fn fit(message: RawMessage) -> RawMessage {
+    let mut kept: Vec<_> = message.headers().into_iter().collect();
+    kept.sort_by_key(|(name, value)| name.len() + length(value));
+    let mut total: usize = kept.iter().map(|(name, value)| name.len() + length(value)).sum();
+    let mut dropped = Vec::new();
+    while total > LONGEST_HEADERS {
+        let Some((name, value)) = kept.pop() else { break };
+        total -= name.len() + length(&value);
+        dropped.push(name);
+    }
+    if dropped.is_empty() {
+        return message;
+    }
+    let names = HeaderValue::Text(shorten(&dropped.join(", "), LONGEST_ERROR));
+    message
+        .without_headers(|name| dropped.iter().any(|one| one == name))
+        .with_headers([(header::DROPPED, names)])
+}
+
+/// About how many bytes a plain value takes in a header table.
+fn length(value: &HeaderValue) -> usize {
+    match value {
+        HeaderValue::Text(text) => text.len(),
+        HeaderValue::Bytes(bytes) => bytes.len(),
+        _ => 8,
+    }
 }
 
 /// A message of the archive with its lists and tables back in place.
@@ -117,5 +157,18 @@ mod tests {
         assert!(buried.headers().into_values().all(plain));
         let back = unpack(buried).without_headers(|name| name.starts_with("celeriac-dead-"));
         assert_eq!(back.headers(), message.headers());
+    }
+
+    #[test]
+    fn headers_beyond_a_frame_are_left_out_by_name() {
+        let text = |length| HeaderValue::Text("x".repeat(length));
+        let nested = HeaderValue::List(vec![text(30_000); 2]);
+        let headers = [("a", text(50_000)), ("b", text(20_000)), ("c", nested), ("d", text(1))];
+        let packed = pack(RawMessage::note("celeriac", headers));
+        let names: Vec<_> = packed.headers().into_keys().collect();
+        assert_eq!(names, ["a", "b", "celeriac-dead-dropped", "d"]);
+        assert_eq!(packed.text_header(header::DROPPED).as_deref(), Some(header::PACKED));
+        let small = RawMessage::note("celeriac", [("a", text(70_000))]);
+        assert_eq!(pack(small.clone()), small);
     }
 }

@@ -71,6 +71,8 @@ fn zoo() -> Vec<Hostile> {
         .with_content_type(JSON.into())
         .with_headers(headers([("task", text("count"))]));
     let bare = BasicProperties::default().with_content_type(JSON.into());
+    // With what the archive adds, longer than a frame may be.
+    let too_long = task_with("long", text(&"x".repeat(130_700))).with_content_type("a/b".into());
     let deep = "[".repeat(100_000);
     vec![
         hostile(nameless, EMPTY, "no content type"),
@@ -106,6 +108,7 @@ fn zoo() -> Vec<Hostile> {
         header("compression", text("application/x-brotli"), "compression `application/x-brotli`"),
         header("compression", text("gzip"), "body is not gzip"),
         header("mine", nested(100), "header `mine`: expected less nesting"),
+        hostile(too_long, EMPTY, "content type `a/b`"),
     ]
 }
 
