@@ -102,6 +102,24 @@ impl Broker {
         declare(&connection, ladder).await
     }
 
+    /// Declares `topology` if there is an exchange of this name, which somebody else declares.
+    ///
+    /// # Errors
+    /// As [`Broker::declare`].
+    pub async fn declare_beside(
+        &self,
+        exchange: &str,
+        topology: &Topology,
+    ) -> Result<(), DeclareError> {
+        let connection = self.connection().await?;
+        let channel = open(&connection).await?;
+        if check_exchange(&channel, exchange).await.is_err() {
+            return Ok(());
+        }
+        close(&channel).await;
+        declare(&connection, topology).await
+    }
+
     /// Checks that every exchange and queue in `topology` exists, whatever its arguments, and
     /// creates nothing. Bindings cannot be checked over AMQP.
     ///

@@ -32,11 +32,16 @@ impl Topology {
         for level in 0..names::CELERY_LEVELS {
             ladder.add_celery_level(level, settings.delay.queue_type);
         }
-        let ends = queues
-            .iter()
-            .map(|queue| Binding::to_queue(names::CELERY_DELAY_EXIT, queue, format!("#.{queue}")));
-        ladder.bindings.extend(ends);
-        ladder
+        ladder.and(Self::celery_ends(queues))
+    }
+
+    /// The way from the end of Celery's ladder, where there is one, to `queues`.
+    pub fn celery_ends(queues: &[String]) -> Self {
+        let ends = queues.iter().map(|queue| {
+            // The digits of the delay come first.
+            Binding::to_queue(names::CELERY_DELAY_EXIT, queue, format!("#.{queue}"))
+        });
+        Self { bindings: ends.collect(), ..Self::default() }
     }
 
     /// The way from the exit of the ladder to one destination.

@@ -32,7 +32,7 @@ use crate::publisher::Publisher;
 use crate::results::ResultBackend;
 use crate::shutdown::Shutdown;
 use crate::task::Tasks;
-use crate::topology::{self, QueueKind, Topology};
+use crate::topology::{self, QueueKind, Topology, names};
 use crate::units::Count;
 use context::{Context, known_tasks};
 use queue::{Pace, QueueLoop};
@@ -132,7 +132,10 @@ impl Worker {
         }
         self.broker.declare(&dead).await?;
         self.broker.declare_ladder(&Topology::ladder(settings)).await?;
-        self.broker.declare(&work).await
+        self.broker.declare(&work).await?;
+        // Where Celery's workers have declared their ladder, what its producers delay comes by it.
+        let ends = Topology::celery_ends(&self.settings.queues);
+        self.broker.declare_beside(names::CELERY_DELAY_EXIT, &ends).await
     }
 
     /// Takes what the broker gives up by itself into the archive.

@@ -183,6 +183,21 @@ async fn a_celery_producers_countdown_arrives() {
 }
 
 #[tokio::test]
+async fn where_celery_has_its_ladder_our_queues_are_bound_to_its_end() {
+    let rig = Rig::start().await;
+    let settings = settings(QueueKind::Quorum);
+    let broker = declared(&rig, &settings).await;
+    let ends = Topology::celery_ends(&["mail".to_owned()]);
+    broker.declare_beside(names::CELERY_DELAY_EXIT, &ends).await.unwrap();
+    broker.declare(&Topology::celery_ladder(&settings, &[])).await.unwrap();
+    broker.declare_beside(names::CELERY_DELAY_EXIT, &ends).await.unwrap();
+    let key = format!("{}1.mail", "0.".repeat(27));
+    let message = RawMessage::try_new("celery_delayed_27", key, &envelope("capq", Vec::new()));
+    broker.publish(Arc::new(message.unwrap()), PATIENCE).await.unwrap();
+    assert_eq!(next(&mut consume(&broker, "mail")).await, "capq");
+}
+
+#[tokio::test]
 async fn a_routed_task_reaches_the_queue_that_the_settings_name() {
     let rig = Rig::start().await;
     let mut settings = settings(QueueKind::Quorum);

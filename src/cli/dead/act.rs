@@ -4,6 +4,7 @@ use super::super::exit::{Exit, failed};
 use super::super::global::Global;
 use super::{find, open};
 use crate::archive::{Archive, DeadLetter, Done, Retries};
+use crate::broker::DeclareError;
 use crate::ids;
 use crate::units::Rate;
 use anyhow::anyhow;
@@ -153,8 +154,13 @@ async fn gone_queues(
     };
     let mut gone = BTreeSet::new();
     for queue in queues {
-        if app.broker().depth(queue).await?.is_none() {
-            gone.insert(queue.to_owned());
+        match app.broker().depth(queue).await {
+            Ok(None) => drop(gone.insert(queue.to_owned())),
+            Err(error @ DeclareError::Interrupted(_)) => {
+                return Err(failed(Exit::Unreachable, error));
+            }
+            // It is there, even if it may not be looked at.
+            Ok(Some(_)) | Err(_) => {}
         }
     }
     Ok(gone)
