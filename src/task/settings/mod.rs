@@ -127,16 +127,16 @@ pub struct TaskSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"json")]
     pub stdin: Option<Stdin>,
-    /// Exit codes that mean success. Default [0].
+    /// Exit codes that mean success. Default `[0]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = [0])]
     pub success_codes: Option<Vec<i32>>,
-    /// Exit codes that mean "try again later". Default [75]. All other codes are failures, tried
+    /// Exit codes that mean "try again later". Default `[75]`. All other codes are failures, tried
     /// again like any failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = [75])]
     pub retry_codes: Option<Vec<i32>>,
-    /// Exit codes that mean "never try this again": the task goes to the archive. Default [65].
+    /// Exit codes that mean "never try this again": the task goes to the archive. Default `[65]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = [65])]
     pub reject_codes: Option<Vec<i32>>,

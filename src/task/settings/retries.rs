@@ -16,7 +16,7 @@ pub enum Retries {
 }
 
 impl Retries {
-    /// As [`RetryPolicy::max_retries`] has it.
+    /// As [`RetryPolicy::max_retries`](crate::task::RetryPolicy::max_retries) has it.
     pub fn max(self) -> Option<u32> {
         match self {
             Self::Times(times) => Some(times),
