@@ -33,6 +33,7 @@ test-unit: ## the tests that need nothing
 	cargo test --workspace --locked --lib --bins --test architecture
 
 test-it: ## the tests against RabbitMQ; T=name runs those with it in their name
+	cargo build --locked --examples
 	cargo test --locked --test it -- $(T)
 
 celery: $(VENV)/ready ## a real Celery in .work/venv, for the tests that talk to one
