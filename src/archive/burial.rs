@@ -79,9 +79,10 @@ impl Burial {
     }
 }
 
-/// Headers that a stream keeps and every client reads: lists and tables as JSON, and none too long.
+/// Headers that a stream takes and keeps and every client reads: no decimals, lists and tables as
+/// JSON, and none too long.
 pub(super) fn pack(message: RawMessage) -> RawMessage {
-    fit(flatten(message))
+    fit(flatten(message.without_decimals()))
 }
 
 /// Lists and tables as JSON.

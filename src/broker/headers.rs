@@ -5,7 +5,7 @@ use super::RawMessage;
 use super::fields::{field, value};
 use crate::protocol::{Bytes, HeaderValue, is_death_header};
 use lapin::BasicProperties;
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use std::collections::BTreeMap;
 
 /// Delivery mode 2: kept on disk.
@@ -90,16 +90,60 @@ impl RawMessage {
         message
     }
 
-    fn edit(
-        mut self,
-        change: impl FnOnce(&mut BTreeMap<ShortString, lapin::types::AMQPValue>),
-    ) -> Self {
+    /// The same message with floating-point numbers for decimals. A stream of RabbitMQ 3 breaks the
+    /// connection of whoever sends it a decimal.
+    #[must_use]
+    pub fn without_decimals(self) -> Self {
+        let is_decimal = |field: &AMQPValue| matches!(field, AMQPValue::DecimalValue(_));
+        let table = self.properties.headers().as_ref();
+        if !table.is_some_and(|table| table.inner().values().any(is_decimal)) {
+            return self;
+        }
+        self.edit(|table| {
+            for decimal in table.values_mut().filter(|field| is_decimal(field)) {
+                *decimal = field(&value(decimal));
+            }
+        })
+    }
+
+    /// Bytes that the headers take on the wire.
+    pub(super) fn header_bytes(&self) -> usize {
+        self.properties.headers().as_ref().map_or(0, table_size)
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut BTreeMap<ShortString, AMQPValue>)) -> Self {
         let table = self.properties.headers().clone().unwrap_or_default();
         let mut table = table.inner().clone();
         change(&mut table);
         self.properties = self.properties.with_headers(FieldTable::from(table));
         self
     }
+}
+
+/// All properties must fit into one frame of 128 KiB, or the broker closes the connection. What the
+/// other properties may take, each up to 255 bytes, is left to them.
+pub(super) const MOST_HEADER_BYTES: usize = (128 << 10) - (4 << 10);
+
+/// Bytes of a field on the wire, its type included.
+fn size(field: &AMQPValue) -> usize {
+    1 + match field {
+        AMQPValue::Void => 0,
+        AMQPValue::Boolean(_) | AMQPValue::ShortShortInt(_) | AMQPValue::ShortShortUInt(_) => 1,
+        AMQPValue::ShortInt(_) | AMQPValue::ShortUInt(_) => 2,
+        AMQPValue::LongInt(_) | AMQPValue::LongUInt(_) | AMQPValue::Float(_) => 4,
+        AMQPValue::DecimalValue(_) => 5,
+        AMQPValue::LongLongInt(_) | AMQPValue::Double(_) | AMQPValue::Timestamp(_) => 8,
+        AMQPValue::ShortString(text) => 1 + text.as_str().len(),
+        AMQPValue::LongString(text) => 4 + text.as_bytes().len(),
+        AMQPValue::ByteArray(bytes) => 4 + bytes.as_slice().len(),
+        AMQPValue::FieldArray(items) => 4 + items.as_slice().iter().map(size).sum::<usize>(),
+        AMQPValue::FieldTable(table) => table_size(table),
+    }
+}
+
+fn table_size(table: &FieldTable) -> usize {
+    let entries = table.into_iter();
+    4 + entries.map(|(name, field)| 1 + name.as_str().len() + size(field)).sum::<usize>()
 }
 
 /// Every property but `user_id`, `expiration` and the cluster's.
@@ -130,6 +174,7 @@ fn without_sender(old: &BasicProperties) -> BasicProperties {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame};
 
     fn message() -> RawMessage {
         let headers = [
@@ -169,5 +214,28 @@ mod tests {
         assert_eq!(message.header("yours"), HeaderValue::Null);
         assert_eq!(message.text_header("task").as_deref(), Some("t"));
         assert_eq!(message.text_header("mine"), None);
+    }
+
+    #[test]
+    fn the_size_of_headers_is_what_the_wire_will_carry() {
+        let fields = [
+            HeaderValue::Null,
+            HeaderValue::Bool(true),
+            HeaderValue::Int(5),
+            HeaderValue::Int(1 << 40),
+            HeaderValue::Float(0.5),
+            HeaderValue::Text("text".into()),
+            HeaderValue::Bytes(vec![1, 2]),
+            HeaderValue::Time(5),
+        ];
+        let table = BTreeMap::from([("k".to_owned(), HeaderValue::List(fields.to_vec()))]);
+        let message = RawMessage::note("e", [("t", HeaderValue::Table(table))]);
+        let headers = message.properties.headers().clone().unwrap();
+        let properties = BasicProperties::default().with_headers(headers);
+        let header = AMQPContentHeader { class_id: 60, body_size: 0, properties };
+        let context = WriteContext { write: Vec::new(), position: 0 };
+        let frame = gen_frame(&AMQPFrame::Header(1, header))(context).unwrap().write;
+        // Type, channel and size; class, weight, size of the body and flags; the end of the frame.
+        assert_eq!(message.header_bytes(), frame.len() - 7 - 14 - 1);
     }
 }

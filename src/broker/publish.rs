@@ -10,6 +10,7 @@
 //! waiting publisher sends the same message again, with the same id, until its deadline.
 
 use super::connection::Link;
+use super::headers::MOST_HEADER_BYTES;
 use super::message::RawMessage;
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -162,6 +163,7 @@ impl Confirms {
         message: Arc<RawMessage>,
         deadline: Duration,
     ) -> Result<(), PublishError> {
+        check_headers(&message)?;
         let started = Instant::now();
         let ends = started + deadline;
         let mut sent = false;
@@ -254,6 +256,17 @@ impl Pump {
             }
         }
     }
+}
+
+/// Headers that do not fit into a frame would cost everybody the connection.
+fn check_headers(message: &RawMessage) -> Result<(), PublishError> {
+    let bytes = message.header_bytes();
+    if bytes <= MOST_HEADER_BYTES {
+        return Ok(());
+    }
+    Err(PublishError::Refused(format!(
+        "its headers take {bytes} bytes, at most {MOST_HEADER_BYTES} fit; send large data in the body"
+    )))
 }
 
 async fn open(connection: &lapin::Connection) -> Result<Channel, lapin::Error> {

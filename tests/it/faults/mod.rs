@@ -8,6 +8,7 @@
 
 mod accounts;
 mod broker;
+mod garbage;
 mod network;
 mod process;
 mod publish;

@@ -39,7 +39,7 @@ exec = ["sh", "-c", "echo $CELERIAC_TASK_ID >> runs; echo $$ >> pids; exec sleep
 exec = ["sh", "-c", "echo $CELERIAC_TASK_ID >> runs; kill -9 $PPID; exec sleep 600"]
 "#;
 
-fn file(kind: QueueKind, limit: u32) -> String {
+pub(super) fn file(kind: QueueKind, limit: u32) -> String {
     let kind = match kind {
         QueueKind::Quorum => "quorum",
         QueueKind::Classic => "classic",
@@ -47,7 +47,7 @@ fn file(kind: QueueKind, limit: u32) -> String {
     FILE.replace("{kind}", kind).replace("{limit}", &limit.to_string())
 }
 
-async fn client(rig: &Rig, kind: QueueKind, limit: u32) -> App {
+pub(super) async fn client(rig: &Rig, kind: QueueKind, limit: u32) -> App {
     let mut config = config(&rig.url(), kind);
     let table =
         QueueTable { kind: Some(kind), delivery_limit: Some(limit), ..QueueTable::default() };
@@ -68,7 +68,7 @@ async fn send_steps(app: &App, count: usize) -> BTreeSet<String> {
 }
 
 /// The ids that have run, each as often as it ran.
-fn runs(rig: &Rig) -> Vec<String> {
+pub(super) fn runs(rig: &Rig) -> Vec<String> {
     let runs = std::fs::read_to_string(rig.folder().join("runs")).unwrap_or_default();
     runs.lines().map(str::to_owned).collect()
 }
@@ -83,13 +83,13 @@ async fn until_all_ran(rig: &Rig, ids: &BTreeSet<String>) {
     eventually("every accepted task runs", all).await;
 }
 
-async fn worker(rig: &Rig, file: &str) -> Process {
+pub(super) async fn worker(rig: &Rig, file: &str) -> Process {
     let mut worker = rig.celeriac(&["worker", "-c", "celeriac.toml"], file).await;
-    worker.until("ready").await;
+    worker.until("worker: ready").await;
     worker
 }
 
-async fn stop(mut worker: Process) {
+pub(super) async fn stop(mut worker: Process) {
     worker.signal(Signal::TERM);
     let status = worker.ended(PATIENCE).await;
     assert!(status.success(), "{status}: {}", worker.output());
