@@ -8,6 +8,7 @@ use super::{Reason, json};
 use crate::broker::RawMessage;
 use crate::clock;
 use crate::protocol::HeaderValue;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 /// Names of the headers that the archive adds. All begin with
@@ -22,8 +23,8 @@ pub(super) mod header {
     pub(crate) const WORKER: &str = "celeriac-dead-worker";
     /// The headers that a stream would forget, as JSON.
     pub(crate) const PACKED: &str = "celeriac-dead-headers";
-    /// Names of the headers that were too long to be kept.
-    pub(crate) const DROPPED: &str = "celeriac-dead-dropped";
+    /// So many bytes at the beginning of the body are headers, as JSON.
+    pub(crate) const IN_BODY: &str = "celeriac-dead-in-body";
     /// In a mark: what became of the message that the mark is about.
     pub(crate) const MARK: &str = "celeriac-dead-mark";
     /// In a mark: the offset of that message.
@@ -37,8 +38,8 @@ pub(super) mod header {
 /// So many bytes of the error are kept. All headers together must fit into one frame.
 const LONGEST_ERROR: usize = 8_000;
 
-/// So many bytes of other headers are kept. RabbitMQ takes and hands out headers beyond the size of a
-/// frame, but no client reads them: one such message would close the archive for all behind it.
+/// So many bytes of other headers stay headers. RabbitMQ takes and hands out headers beyond the size
+/// of a frame, but no client reads them: one such message would close the archive for all behind it.
 const LONGEST_HEADERS: usize = 80_000;
 
 /// Why, when and where a message was given up.
@@ -80,7 +81,7 @@ impl Burial {
 }
 
 /// Headers that a stream takes and keeps and every client reads: no decimals, lists and tables as
-/// JSON, and none too long.
+/// JSON, and not too much.
 pub(super) fn pack(message: RawMessage) -> RawMessage {
     fit(flatten(message.without_decimals()))
 }
@@ -96,24 +97,34 @@ fn flatten(message: RawMessage) -> RawMessage {
     message.without_headers(|name| packed.contains_key(name)).with_headers([(header::PACKED, text)])
 }
 
-/// The same message without its longest headers, as far as they are too much together.
+/// The same message with its longest headers in front of its body, as far as all together are too
+/// much.
 fn fit(message: RawMessage) -> RawMessage {
     let mut kept: Vec<_> = message.headers().into_iter().collect();
     kept.sort_by_key(|(name, value)| name.len() + length(value));
     let mut total: usize = kept.iter().map(|(name, value)| name.len() + length(value)).sum();
-    let mut dropped = Vec::new();
+    let mut moved = BTreeMap::new();
     while total > LONGEST_HEADERS {
         let Some((name, value)) = kept.pop() else { break };
         total -= name.len() + length(&value);
-        dropped.push(name);
+        moved.insert(name, value);
     }
-    if dropped.is_empty() {
+    if moved.is_empty() {
         return message;
     }
-    let names = HeaderValue::Text(shorten(&dropped.join(", "), LONGEST_ERROR));
-    message
-        .without_headers(|name| dropped.iter().any(|one| one == name))
-        .with_headers([(header::DROPPED, names)])
+    let text = json::table_to_json(&moved).to_string();
+    let mark = HeaderValue::Int(i64::try_from(text.len()).unwrap_or(i64::MAX));
+    let body = [text.as_bytes(), &message.body].concat().into();
+    let fitting = message.without_headers(|name| moved.contains_key(name));
+    RawMessage { body, ..fitting.with_headers([(header::IN_BODY, mark)]) }
+}
+
+/// The headers in front of the body, and where the body begins.
+fn headers_in_body(message: &RawMessage) -> Option<(BTreeMap<String, HeaderValue>, usize)> {
+    let HeaderValue::Int(length) = message.header(header::IN_BODY) else { return None };
+    let length = usize::try_from(length).ok()?;
+    let text = serde_json::from_slice(message.body.get(..length)?).ok()?;
+    Some((json::table_from_json(&text)?, length))
 }
 
 /// About how many bytes a plain value takes in a header table.
@@ -125,8 +136,16 @@ fn length(value: &HeaderValue) -> usize {
     }
 }
 
-/// A message of the archive with its lists and tables back in place.
+/// A message of the archive as it was, with its headers back in place.
 pub(super) fn unpack(message: RawMessage) -> RawMessage {
+    let message = match headers_in_body(&message) {
+        Some((headers, length)) => {
+            let body = message.body.slice(length..);
+            let whole = message.without_headers(|name| name == header::IN_BODY);
+            RawMessage { body, ..whole.with_headers(headers) }
+        }
+        None => message,
+    };
     let packed = message.text_header(header::PACKED);
     let packed = packed.and_then(|text| serde_json::from_str(&text).ok());
     match packed.and_then(|packed| json::table_from_json(&packed)) {
@@ -138,7 +157,6 @@ pub(super) fn unpack(message: RawMessage) -> RawMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     #[test]
     fn lists_and_tables_survive_a_stream_that_knows_only_plain_values() {
@@ -161,14 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn headers_beyond_a_frame_are_left_out_by_name() {
+    fn headers_beyond_a_frame_travel_in_front_of_the_body() {
         let text = |length| HeaderValue::Text("x".repeat(length));
         let nested = HeaderValue::List(vec![text(30_000); 2]);
         let headers = [("a", text(50_000)), ("b", text(20_000)), ("c", nested), ("d", text(1))];
-        let packed = pack(RawMessage::note("celeriac", headers));
+        let note = RawMessage::note("celeriac", headers);
+        let message = RawMessage { body: b"[[],{},{}]".as_slice().into(), ..note };
+        let packed = pack(message.clone());
         let names: Vec<_> = packed.headers().into_keys().collect();
-        assert_eq!(names, ["a", "b", "celeriac-dead-dropped", "d"]);
-        assert_eq!(packed.text_header(header::DROPPED).as_deref(), Some(header::PACKED));
+        assert_eq!(names, ["a", "b", "celeriac-dead-in-body", "d"]);
+        assert_eq!(unpack(packed), message);
         let small = RawMessage::note("celeriac", [("a", text(70_000))]);
         assert_eq!(pack(small.clone()), small);
     }

@@ -278,5 +278,6 @@ fn progress(global: &Global, verb: &'static str, length: usize) -> ProgressBar {
 /// Who is noted as the one who did it.
 fn whoami() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    format!("{}@{}", user.unwrap_or_else(|_| "somebody".to_owned()), ids::host())
+    let user = user.unwrap_or_else(|_| format!("uid-{}", rustix::process::getuid().as_raw()));
+    format!("{user}@{}", ids::host())
 }
