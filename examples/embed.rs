@@ -6,6 +6,8 @@
 //! eval "$(make broker-up)" && CELERIAC_BROKER_URL=$AMQP_URL cargo run --example embed
 //! ```
 
+#![expect(clippy::print_stdout, reason = "a program may print")]
+
 use celeriac::app::App;
 use celeriac::config::Loader;
 use celeriac::handler::{Registry, TaskContext};
