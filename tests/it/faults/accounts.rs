@@ -198,6 +198,14 @@ pub async fn archived(rig: &Rig) -> Vec<Letter> {
     letters
 }
 
+/// So many bytes of the body are headers that found no room.
+fn headers_in_body(headers: &BTreeMap<String, AMQPValue>) -> usize {
+    match headers.get("celeriac-dead-in-body") {
+        Some(AMQPValue::LongInt(length)) => usize::try_from(*length).unwrap(),
+        _ => 0,
+    }
+}
+
 /// Reads the archive from its beginning until there is `enough`.
 async fn read(rig: &Rig, enough: impl Fn(&[Letter]) -> bool) -> Vec<Letter> {
     let queue = "celeriac.dead";
@@ -217,11 +225,12 @@ async fn read(rig: &Rig, enough: impl Fn(&[Letter]) -> bool) -> Vec<Letter> {
         delivery.acker.ack(BasicAckOptions::default()).await.unwrap();
         let headers = delivery.properties.headers().clone().unwrap_or_default();
         let headers = headers.inner().iter().map(|(name, value)| (name.to_string(), value.clone()));
+        let headers: BTreeMap<_, _> = headers.collect();
         let correlation_id = delivery.properties.correlation_id().as_ref();
         letters.push(Letter {
-            headers: headers.collect(),
             correlation_id: correlation_id.map(ToString::to_string),
-            body: delivery.data,
+            body: delivery.data[headers_in_body(&headers)..].to_vec(),
+            headers,
         });
     }
     connection.close(200, "read".into()).await.unwrap();
