@@ -42,7 +42,10 @@ impl Attempt {
     /// # Errors
     ///
     /// The delivery and why it cannot be read.
-    pub(super) fn read(delivery: Delivery, cx: &Context) -> Result<(Self, Settle), Box<NoTask>> {
+    pub(super) fn read(
+        delivery: Delivery,
+        cx: &Context,
+    ) -> Result<(Box<Self>, Settle), Box<NoTask>> {
         let read = || {
             let envelope = delivery.envelope(&cx.limits)?;
             let body = Body::parse(&envelope, &cx.limits)?;
@@ -64,7 +67,7 @@ impl Attempt {
             redelivered: delivery.redelivered,
             known,
         };
-        Ok((attempt, delivery.settle))
+        Ok((Box::new(attempt), delivery.settle))
     }
 
     /// How this task is retried: as the call says, else as the task says.

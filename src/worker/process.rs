@@ -7,6 +7,7 @@ use super::decide::{Decision, Judging, decide};
 use super::outcome::Outcome;
 use super::run::run;
 use super::settle::{Ended, settle, settle_unreadable};
+use super::slots::Slot;
 use crate::broker::{Delivery, Settle};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,11 +23,11 @@ pub(super) async fn process(delivery: Delivery, cx: Arc<Context>) {
             let span = span(&attempt);
             live(attempt, receipt, &cx).instrument(span).await;
         }
-        Err(no_task) => settle_unreadable(*no_task, &cx).await,
+        Err(no_task) => Box::pin(settle_unreadable(*no_task, &cx)).await,
     }
 }
 
-async fn live(attempt: Attempt, receipt: Settle, cx: &Context) {
+async fn live(attempt: Box<Attempt>, receipt: Settle, cx: &Context) {
     let (outcome, receipt, ran) = attend(&attempt, receipt, cx).await;
     let decision = decide(
         &outcome,
@@ -53,7 +54,7 @@ async fn attend(
         Admission::Refused(outcome) => return (outcome, Some(receipt), None),
         Admission::Go => attempt.known.as_deref(),
         Admission::In(wait) => {
-            tokio::time::sleep(wait).await;
+            Box::pin(tokio::time::sleep(wait)).await;
             attempt.known.as_deref()
         }
     };
@@ -82,8 +83,18 @@ async fn attend(
     (outcome, receipt, Some(started.elapsed()))
 }
 
-/// Waits for the task's rate and for a slot. `None` when the worker drains meanwhile.
-async fn slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<super::slots::Slot> {
+/// A slot, after the task's rate. `None` when the worker drains meanwhile.
+async fn slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<Slot> {
+    if known.rate.is_none()
+        && !cx.shutdown.is_draining()
+        && let Some(slot) = cx.slots.try_take(&attempt.queue)
+    {
+        return Some(slot);
+    }
+    Box::pin(wait_for_slot(attempt, known, cx)).await
+}
+
+async fn wait_for_slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<Slot> {
     let ready = async {
         if let Some(rate) = &known.rate {
             rate.until_ready().await;
@@ -120,5 +131,20 @@ fn log(decision: &Decision, ran: Option<Duration>) {
         }
         Decision::Recount(deliveries) => debug!(deliveries, "handed out again, counting it"),
         Decision::GiveBack => info!("given back to the queue"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Hundreds of these are copied and freed per prefetch, which was a fifth of a worker's time.
+    #[test]
+    fn the_future_of_a_task_is_small() {
+        assert!(size(process) <= 1400, "{} bytes", size(process));
     }
 }

@@ -37,6 +37,10 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long the broker may take to say how many messages wait, at most.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// And after how many deliveries per message of prefetch, so that a rush is met within
+/// milliseconds.
+const LOOK_AFTER: u32 = 20;
+
 /// Work for about this long should be at hand.
 const AHEAD: Duration = Duration::from_millis(50);
 
@@ -61,6 +65,10 @@ impl QueueLoop {
                         since_look += 1;
                         since_watch += 1;
                         processes.spawn(process(delivery, Arc::clone(&self.context)));
+                        if since_look >= LOOK_AFTER * u32::from(self.deliveries.prefetch()) {
+                            self.adapt(since_look, looked.elapsed());
+                            (since_look, looked) = (0, Instant::now());
+                        }
                     }
                     None => break,
                 },
@@ -88,6 +96,9 @@ impl QueueLoop {
     /// tasks are prefetched one per slot, so that other workers and urgent tasks are not kept
     /// waiting behind them.
     fn adapt(&mut self, started: u32, within: Duration) {
+        if !self.deliveries.is_consuming() {
+            return;
+        }
         let now = self.deliveries.prefetch();
         let wanted = self.pace.wanted(now, started, within);
         if wanted != now {
@@ -129,14 +140,15 @@ impl QueueLoop {
 impl Pace {
     /// The prefetch for a queue of which `started` tasks began `within` this long.
     ///
-    /// It moves by doubling and halving, with a gap between the two, so that it rests.
+    /// It moves in powers of two: up at once, down by halves, with a gap between the two, so that
+    /// it rests.
     fn wanted(self, now: u16, started: u32, within: Duration) -> u16 {
         let rate = f64::from(started) / within.as_secs_f64().max(0.001);
-        let ahead = rate * AHEAD.as_secs_f64();
-        let now_f = f64::from(now);
-        let next = if ahead * 2.0 > now_f {
-            now.saturating_mul(2)
-        } else if ahead * 8.0 < now_f {
+        // A cast of a float saturates.
+        let ahead = (rate * AHEAD.as_secs_f64()) as u16;
+        let next = if ahead.saturating_mul(2) > now {
+            ahead.saturating_mul(2).checked_next_power_of_two().unwrap_or(self.most)
+        } else if ahead < now / 8 {
             now / 2
         } else {
             now
@@ -154,12 +166,13 @@ mod tests {
         let pace = Pace { slots: 4, most: 200 };
         let step = |now, started| pace.wanted(now, started, Duration::from_secs(1));
         assert_eq!(step(4, 2), 4, "long tasks");
-        assert_eq!(step(4, 1_000), 8, "short tasks");
+        assert_eq!(step(4, 1_000), 128, "short tasks");
         assert_eq!(step(128, 10_000), 200, "never above the most");
         assert_eq!(step(200, 10_000), 200);
         assert_eq!(step(200, 10), 100, "the rush is over");
         assert_eq!(step(8, 1), 4);
         assert_eq!(step(64, 1_000), 128);
         assert_eq!(step(128, 1_000), 128, "at rest");
+        assert_eq!(step(128, 400), 128, "at rest");
     }
 }

@@ -10,6 +10,7 @@ use std::any::Any;
 use std::future::{Future, pending};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +37,31 @@ pub(super) async fn run(attempt: &Attempt, known: &Known, cx: &Context) -> Outco
         Ok(handler) => handler,
         Err(panic) => return Outcome::Panicked(panic_message(&*panic)),
     };
-    let mut handler = std::pin::pin!(AssertUnwindSafe(handler).catch_unwind());
+    let mut handler = AssertUnwindSafe(handler).catch_unwind();
+    // What ends without waiting needs no limits.
+    if let Poll::Ready(ended) = futures::poll!(&mut handler) {
+        return judge(ended);
+    }
+    let limits = Limits { soft, hard, cancel };
+    Box::pin(supervise(attempt, handler, limits, reports, cx)).await
+}
+
+/// When a running task is told to end, and through what.
+struct Limits {
+    soft: Option<Duration>,
+    hard: Option<Duration>,
+    cancel: CancellationToken,
+}
+
+/// Waits for a handler within its limits, passing on what it reports.
+async fn supervise(
+    attempt: &Attempt,
+    mut handler: impl Future<Output = Ended> + Unpin,
+    limits: Limits,
+    reports: Option<report::Reports>,
+    cx: &Context,
+) -> Outcome {
+    let Limits { soft, hard, cancel } = limits;
     let mut soft_limit = std::pin::pin!(after(soft));
     let mut hard_limit = std::pin::pin!(after(hard));
     let mut reporting = std::pin::pin!(report::forward(attempt, reports, cx));

@@ -38,7 +38,7 @@ enum Step {
 /// An attempt with its outcome.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) attempt: Attempt,
+    pub(super) attempt: Box<Attempt>,
     pub(super) outcome: Outcome,
     /// How long it ran; zero if it was not begun.
     pub(super) took: Duration,
@@ -54,15 +54,10 @@ pub(super) async fn settle(
     let Ended { attempt, outcome, took } = ended;
     let settling = Settling { attempt: &attempt, took, receipt: receipt.as_ref(), cx };
     let step = match decision {
-        Decision::Succeed => settling.succeed(&outcome).await,
-        Decision::Fail(error) => settling.tell_error(TaskState::Failure, &error).await,
-        Decision::Retry { after, error } => settling.retry(after, &error).await,
-        Decision::Defer { after, why } => settling.defer(after, why).await,
-        Decision::Bury { reason, error } => settling.bury(reason, &error).await,
-        Decision::Recount(deliveries) => settling.recount(deliveries).await,
-        Decision::GiveBack => {
-            return receipt.into_iter().for_each(Settle::give_back);
-        }
+        Decision::Succeed if !attempt.wants_result(cx) => Step::Done,
+        Decision::GiveBack => return receipt.into_iter().for_each(Settle::give_back),
+        // In a box of its own, so that a task which has nothing to publish has a small future.
+        decision => Box::pin(settling.carry_out(decision, &outcome)).await,
     };
     let Some(receipt) = receipt else { return };
     match step {
@@ -105,11 +100,20 @@ struct Settling<'a> {
 }
 
 impl Settling<'_> {
+    async fn carry_out(&self, decision: Decision, outcome: &Outcome) -> Step {
+        match decision {
+            Decision::Succeed => self.succeed(outcome).await,
+            Decision::Fail(error) => self.tell_error(TaskState::Failure, &error).await,
+            Decision::Retry { after, error } => self.retry(after, &error).await,
+            Decision::Defer { after, why } => self.defer(after, why).await,
+            Decision::Bury { reason, error } => self.bury(reason, &error).await,
+            Decision::Recount(deliveries) => self.recount(deliveries).await,
+            Decision::GiveBack => Step::Void,
+        }
+    }
+
     async fn succeed(&self, outcome: &Outcome) -> Step {
         let Outcome::Done(output) = outcome else { return Step::Done };
-        if !self.attempt.wants_result(self.cx) {
-            return Step::Done;
-        }
         match report::success(self.attempt, output, self.cx) {
             Ok(document) => self.store(document).await,
             Err(error) => {

@@ -39,6 +39,16 @@ impl Slots {
         Some(Slot { _queue: of_queue, _all: of_all })
     }
 
+    /// Takes a slot if one is free and nobody has waited for it longer.
+    pub(super) fn try_take(&self, queue: &str) -> Option<Slot> {
+        let of_queue = match self.queues.get(queue) {
+            Some(slots) => Some(Arc::clone(slots).try_acquire_owned().ok()?),
+            None => None,
+        };
+        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Slot { _queue: of_queue, _all: of_all })
+    }
+
     /// Slots that nobody uses now.
     pub(super) fn free(&self) -> usize {
         self.all.available_permits()
@@ -59,7 +69,9 @@ mod tests {
         let mail = [slots.take("mail").now_or_never(), slots.take("mail").now_or_never()];
         assert!(mail.iter().all(Option::is_some));
         assert_eq!(slots.free(), 0);
+        assert!(slots.try_take("mail").is_none(), "both mails have one");
         drop(first);
+        assert!(slots.try_take("video").is_some());
         assert!(slots.take("video").now_or_never().is_some());
     }
 }
