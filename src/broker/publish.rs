@@ -219,7 +219,7 @@ impl Pump {
         while let Some(up) = self.link.up().await {
             match open(&up.connection).await {
                 Ok(channel) => {
-                    if self.serve(channel).await.is_none() {
+                    if self.serve(Arc::new(channel)).await.is_none() {
                         return;
                     }
                 }
@@ -232,7 +232,7 @@ impl Pump {
     }
 
     /// Serves one channel until it breaks. `None` when every handle is gone.
-    async fn serve(&mut self, channel: Channel) -> Option<()> {
+    async fn serve(&mut self, channel: Arc<Channel>) -> Option<()> {
         let mut in_flight = InFlight::new();
         let mut account = Account::new();
         loop {
@@ -247,7 +247,7 @@ impl Pump {
                 }
                 job = self.jobs.recv(), if in_flight.len() < self.in_flight => match job {
                     Some(job) if job.answer.is_closed() => {}
-                    Some(job) => in_flight.push(Box::pin(send(channel.clone(), job))),
+                    Some(job) => in_flight.push(Box::pin(send(Arc::clone(&channel), job))),
                     None => {
                         drain(in_flight, account).await;
                         return None;
@@ -275,7 +275,7 @@ async fn open(connection: &lapin::Connection) -> Result<Channel, lapin::Error> {
     Ok(channel)
 }
 
-async fn send(channel: Channel, job: Job) -> Settled {
+async fn send(channel: Arc<Channel>, job: Job) -> Settled {
     let message = &job.message;
     let sent = channel.basic_publish(
         message.exchange.as_str().into(),
@@ -324,12 +324,14 @@ fn judge(
     outcome: Result<Confirmation, lapin::Error>,
     account: &mut Account,
 ) -> Answer {
+    if matches!(outcome, Ok(Confirmation::Ack(_))) && !account.take(message) {
+        return Answer::Final(Ok(()));
+    }
     let (exchange, routing_key) = (message.exchange.clone(), message.routing_key.clone());
     match outcome {
-        Ok(Confirmation::Ack(_)) if account.take(message) => {
+        Ok(Confirmation::Ack(_)) => {
             Answer::Final(Err(PublishError::Unroutable { exchange, routing_key }))
         }
-        Ok(Confirmation::Ack(_)) => Answer::Final(Ok(())),
         Ok(Confirmation::Nack(_)) => Answer::Final(Err(PublishError::Nacked { routing_key })),
         Ok(Confirmation::NotRequested) => {
             let error = "the publishing channel is not in confirm mode".into();
