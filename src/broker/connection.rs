@@ -18,6 +18,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+/// The longest frame, in bytes, unless the URL says otherwise: what RabbitMQ offers by itself.
+///
+/// Asking for it, rather than taking what is offered, lets lapin get its buffers at their final size:
+/// 8 MiB per connection that stay untouched, and so cost no memory, until there is traffic.
+const FRAME_MAX: u32 = 131_072;
+
 /// What a link's connection is used for; part of the name the broker shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -205,6 +211,7 @@ impl Supervisor {
         let mut uri: AMQPUri = url.expose().parse().map_err(address)?;
         uri.vhost = vhost(&uri);
         let timeout = self.settings.connect_timeout;
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         uri.query.heartbeat.get_or_insert(whole_seconds(self.settings.heartbeat));
         uri.query.connection_timeout = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
         let builder = ConnectionBuilder::new()
