@@ -144,7 +144,8 @@ impl Publisher {
             return Ok(self.deliver(message, destination, deadline).await?);
         };
         let started = Instant::now();
-        self.open_exit(destination, deadline).await?;
+        // Boxed, as all that is rare: the futures of publishing are made a thousand at a time.
+        Box::pin(self.open_exit(destination, deadline)).await?;
         let message = raw(&envelope, destination)?;
         let message = Arc::new(message.delayed(delay.entry(), delay.bcc(destination)));
         let left = deadline.saturating_sub(started.elapsed());
@@ -177,7 +178,7 @@ impl Publisher {
         let missing =
             matches!(first, Err(PublishError::Unroutable { .. } | PublishError::NoExchange { .. }));
         let left = || deadline.saturating_sub(started.elapsed());
-        if !missing || !self.declare(destination, left()).await {
+        if !missing || !Box::pin(self.declare(destination, left())).await {
             return first;
         }
         self.broker.publish(message, left()).await
