@@ -117,6 +117,13 @@ impl Link {
         self.state.borrow().up.as_ref().map(|up| Arc::clone(&up.connection))
     }
 
+    /// Takes the connection for dead, so that another is made.
+    pub(crate) fn abandon(&self) {
+        if let Some(up) = &self.state.borrow().up {
+            up.gone.cancel();
+        }
+    }
+
     /// Counts the connections so far; 0 before the first.
     pub(crate) fn generation(&self) -> u64 {
         self.state.borrow().generation

@@ -19,7 +19,7 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Consumer};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -88,7 +88,10 @@ struct Open {
 struct Line {
     channel: Channel,
     ledger: Mutex<Ledger>,
-    acks: AckPolicy,
+    /// Acknowledgements are sent when so many are due: never more than half of what may be here.
+    every: AtomicUsize,
+    /// And this long after the first of them.
+    within: Duration,
     /// Told when a delivery is the first to wait for its acknowledgement.
     finished: Notify,
     /// The broker took its deliveries back although the channel is still open.
@@ -211,9 +214,7 @@ impl Deliveries {
 
     /// Takes the connection for dead: every channel on it ends, and another is made.
     pub fn abandon_connection(&mut self) {
-        if let State::Consuming(open) = &self.state {
-            open.line.gone.cancel();
-        }
+        self.link.abandon();
     }
 
     fn consuming(&mut self, open: Open) {
@@ -338,6 +339,12 @@ impl Settle {
         self.line.finish(self.tag);
     }
 
+    /// As [`Settle::ack`], and sends the acknowledgement at once.
+    pub fn ack_now(self) {
+        self.line.finish(self.tag);
+        self.line.flush();
+    }
+
     /// Gives the message back to its queue, at once. It does not count as a failed delivery on
     /// RabbitMQ 4.3.
     pub fn give_back(self) {
@@ -435,11 +442,11 @@ async fn try_open(up: &Up, consume: &Consume, prefetch: u16) -> Result<Open, lap
     if let Some(queue) = &consume.declare {
         declare_queue(&channel, queue).await?;
     }
-    let every = consume.acks.every.clamp(1, usize::from(prefetch / 2).max(1));
     let line = Arc::new(Line {
         channel,
         ledger: Mutex::default(),
-        acks: AckPolicy { every, ..consume.acks },
+        every: AtomicUsize::new(1),
+        within: consume.acks.within,
         finished: Notify::new(),
         void: AtomicBool::new(false),
         gone: up.gone.clone(),
@@ -449,6 +456,8 @@ async fn try_open(up: &Up, consume: &Consume, prefetch: u16) -> Result<Open, lap
 }
 
 async fn start(line: &Line, consume: &Consume, prefetch: u16) -> Result<Consumer, lapin::Error> {
+    let every = consume.acks.every.clamp(1, usize::from(prefetch / 2).max(1));
+    line.every.store(every, Ordering::Relaxed);
     line.channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let tag = format!("{}-{}", consume.tag, uuid::Uuid::new_v4().simple());
     line.channel
@@ -512,14 +521,14 @@ impl Line {
     async fn flush_in_time(self: Arc<Self>) {
         loop {
             self.finished.notified().await;
-            tokio::time::sleep(self.acks.within).await;
+            tokio::time::sleep(self.within).await;
             self.flush();
         }
     }
 
     fn finish(&self, tag: u64) {
         let waiting = self.ledger().finish(tag);
-        if waiting >= self.acks.every {
+        if waiting >= self.every.load(Ordering::Relaxed) {
             self.flush();
         } else if waiting == 1 {
             self.finished.notify_one();

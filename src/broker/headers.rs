@@ -1,15 +1,37 @@
 //! Looks at a message, and changes its headers, without taking it apart: every property and header
 //! that nobody names stays as its sender wrote it.
 
-use super::RawMessage;
 use super::fields::{field, value};
-use crate::protocol::{Bytes, HeaderValue, is_death_header};
+use super::{Delivery, RawMessage};
+use crate::protocol::{Bytes, HeaderValue, header, is_death_header};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use std::collections::BTreeMap;
 
 /// Delivery mode 2: kept on disk.
 const PERSISTENT: u8 = 2;
+
+impl Delivery {
+    /// How often it was handed out before without being settled, as far as somebody has counted: a
+    /// quorum queue does, and so do we.
+    pub fn failed_deliveries(&self) -> i64 {
+        let count = |name: &str| match self.header(name) {
+            HeaderValue::Int(count) => count,
+            _ => 0,
+        };
+        count(header::DELIVERY_COUNT).max(count(header::DELIVERIES))
+    }
+
+    /// Whether it was handed out before and its queue does not count how often.
+    pub fn is_uncounted(&self) -> bool {
+        self.redelivered && self.header(header::DELIVERY_COUNT) == HeaderValue::Null
+    }
+
+    fn header(&self, name: &str) -> HeaderValue {
+        let table = self.properties.headers().as_ref();
+        table.and_then(|table| table.inner().get(name)).map_or(HeaderValue::Null, value)
+    }
+}
 
 impl RawMessage {
     /// A message without a body whose headers say everything; kept on disk.

@@ -11,6 +11,8 @@ pub mod header {
     pub const ATTEMPTS: &str = "celeriac-attempts";
     /// The retry policy given by the caller.
     pub const RETRY: &str = "celeriac-retry";
+    /// The broker's: how often a quorum queue has handed a message out in vain.
+    pub const DELIVERY_COUNT: &str = "x-delivery-count";
     /// How often a message was handed out again on a queue that does not count by itself.
     pub const DELIVERIES: &str = "celeriac-deliveries";
     /// How often the task put itself off without counting an attempt.
@@ -98,7 +100,7 @@ impl TimeLimits {
 /// Whether RabbitMQ adds this header when it dead-letters or redelivers. Such a header is never
 /// published: older brokers take it for a dead-letter cycle and drop the message.
 pub fn is_broker_header(name: &str) -> bool {
-    matches!(name, "x-death" | "x-delivery-count" | "x-acquired-count")
+    matches!(name, "x-death" | header::DELIVERY_COUNT | "x-acquired-count")
         || name.starts_with("x-first-death-")
         || name.starts_with("x-last-death-")
 }

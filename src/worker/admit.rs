@@ -8,9 +8,6 @@ use crate::protocol::{HeaderValue, header};
 use crate::topology::delay;
 use std::time::{Duration, SystemTime};
 
-/// The header in which a quorum queue counts failed deliveries.
-const DELIVERY_COUNT: &str = "x-delivery-count";
-
 /// The answer to "may it begin?".
 #[derive(Debug)]
 pub(super) enum Admission {
@@ -50,7 +47,7 @@ pub(super) fn admit(attempt: &Attempt, cx: &Context, now: SystemTime) -> Admissi
 /// kills its worker would come back for ever, so a redelivered one is first published again with
 /// the count in a header; that copy is not marked as redelivered.
 fn uncounted_deliveries(attempt: &Attempt) -> Option<u32> {
-    let counted = attempt.headers.extra.contains_key(DELIVERY_COUNT);
+    let counted = attempt.headers.extra.contains_key(header::DELIVERY_COUNT);
     (attempt.redelivered && !counted).then(|| attempt.counter(header::DELIVERIES) + 1)
 }
 

@@ -35,7 +35,7 @@ use crate::task::Tasks;
 use crate::topology::{self, QueueKind, Topology, names};
 use crate::units::Count;
 use context::{Context, known_tasks};
-use queue::{Pace, QueueLoop};
+use queue::{Pace, QueueLoop, Stage};
 use slots::Slots;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -183,7 +183,7 @@ impl Worker {
             queue: queue.to_owned(),
             declare: None,
             repair: self.topology.declare.then(|| Topology::work(&self.topology, &[queue.into()])),
-            prefetch: pace.slots,
+            prefetch: 1,
             acks: AckPolicy {
                 every: self.settings.acknowledge.every.max(1) as usize,
                 within: self.settings.acknowledge.within,
@@ -196,6 +196,7 @@ impl Worker {
             context: Arc::clone(context),
             watchdog: self.settings.watchdog,
             pace,
+            stage: Stage::Cautious,
         }
     }
 

@@ -3,13 +3,13 @@
 
 use super::context::Context;
 use super::process::process;
-use crate::broker::{Broker, Deliveries};
+use crate::broker::{Broker, Deliveries, Delivery};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// One queue being consumed.
 #[derive(Debug)]
@@ -20,7 +20,22 @@ pub(super) struct QueueLoop {
     /// Zero switches the watchdog off.
     pub(super) watchdog: Duration,
     pub(super) pace: Pace,
+    pub(super) stage: Stage,
 }
+
+/// How much is taken at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// One message at a time. A worker begins like this, because the first message may be one that
+    /// kills workers: whatever is with us then is counted as failed too, and would in the end be
+    /// taken for poison beside it.
+    Cautious,
+    /// As much as the pace says.
+    Full,
+}
+
+/// A message that was handed out in vain so often may be what killed its workers.
+const SUSPICIOUS: i64 = 2;
 
 /// How prefetch follows the work.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +79,7 @@ impl QueueLoop {
                     Some(delivery) => {
                         since_look += 1;
                         since_watch += 1;
+                        self.watch_out(&delivery);
                         processes.spawn(process(delivery, Arc::clone(&self.context)));
                         if since_look >= LOOK_AFTER * u32::from(self.deliveries.prefetch()) {
                             self.adapt(since_look, looked.elapsed());
@@ -92,24 +108,43 @@ impl QueueLoop {
         self.deliveries.close().await;
     }
 
-    /// Prefetches more when tasks are short: then the way to the broker is what costs time. Long
-    /// tasks are prefetched one per slot, so that other workers and urgent tasks are not kept
-    /// waiting behind them.
-    fn adapt(&mut self, started: u32, within: Duration) {
-        if !self.deliveries.is_consuming() {
+    /// Goes on to the full pace with the first message that is counted and not suspicious.
+    fn watch_out(&mut self, delivery: &Delivery) {
+        if self.stage == Stage::Full {
             return;
         }
+        if delivery.is_uncounted() {
+            return;
+        }
+        let failed = delivery.failed_deliveries();
+        if failed >= SUSPICIOUS {
+            info!(queue = %delivery.queue, failed, "handed out in vain before, running it alone");
+            return;
+        }
+        self.stage = Stage::Full;
+        self.set_prefetch(self.pace.slots);
+    }
+
+    fn set_prefetch(&mut self, wanted: u16) {
         let now = self.deliveries.prefetch();
-        let wanted = self.pace.wanted(now, started, within);
         if wanted != now {
             debug!(queue = %self.deliveries.queue(), from = now, to = wanted, "prefetch");
             self.deliveries.set_prefetch(wanted);
         }
     }
 
+    /// Prefetches more when tasks are short: then the way to the broker is what costs time. Long
+    /// tasks are prefetched one per slot, so that other workers and urgent tasks are not kept
+    /// waiting behind them.
+    fn adapt(&mut self, started: u32, within: Duration) {
+        if self.stage == Stage::Full && self.deliveries.is_consuming() {
+            self.set_prefetch(self.pace.wanted(self.deliveries.prefetch(), started, within));
+        }
+    }
+
     /// Consumes anew when the queue has messages, this consumer is there, and nothing arrives.
     async fn look_for_stall(&mut self) {
-        if !self.deliveries.is_consuming() || !self.broker.is_connected() {
+        if !self.broker.is_connected() {
             return;
         }
         let queue = Arc::clone(self.deliveries.queue());
@@ -119,6 +154,7 @@ impl QueueLoop {
             depth = timeout(self.watchdog.min(ANSWER), self.broker.depth(&queue)) => depth,
         };
         match depth {
+            Ok(_) if !self.deliveries.is_consuming() => debug!(%queue, "about to consume"),
             Ok(Ok(Some(depth))) if depth.ready > 0 => {
                 warn!(%queue, ready = depth.ready, "messages wait and none arrives, consuming anew");
                 self.deliveries.restart();

@@ -52,6 +52,7 @@ pub(super) async fn settle(
     cx: &Context,
 ) {
     let Ended { attempt, outcome, took } = ended;
+    let is_copied = matches!(decision, Decision::Recount(_));
     let settling = Settling { attempt: &attempt, took, receipt: receipt.as_ref(), cx };
     let step = match decision {
         Decision::Succeed if !attempt.wants_result(cx) => Step::Done,
@@ -64,6 +65,8 @@ pub(super) async fn settle(
         Step::Done if receipt.is_void() => {
             warn!("done, but the broker had taken the message back: it will run again");
         }
+        // The copy may be what kills this worker; then the original must be gone.
+        Step::Done if is_copied => receipt.ack_now(),
         Step::Done => receipt.ack(),
         // The queue's dead-letter exchange is the last place where it is not lost.
         Step::Impossible => receipt.reject(),

@@ -12,7 +12,7 @@ use celeriac::publisher::SendOptions;
 use celeriac::topology::{QueueKind, QueueTable};
 use futures::StreamExt;
 
-use super::accounts::{archived, letters, until_empty};
+use super::accounts::{Letter, archived, letters, until_empty};
 use crate::rig::{PATIENCE, Process, Rig, Signal, config, eventually};
 
 /// `{kind}` and `{limit}` are put in before it is written.
@@ -31,6 +31,9 @@ delivery_limit = {limit}
 
 [tasks.step]
 exec = ["sh", "-c", "echo $CELERIAC_TASK_ID >> runs"]
+
+[tasks.slow]
+exec = ["sh", "-c", "sleep 0.5; echo $CELERIAC_TASK_ID >> runs"]
 
 [tasks.long]
 exec = ["sh", "-c", "echo $CELERIAC_TASK_ID >> runs; echo $$ >> pids; exec sleep 600"]
@@ -234,4 +237,51 @@ async fn a_task_that_kills_its_worker_ends_in_the_archive_from_a_quorum_queue() 
 #[tokio::test]
 async fn a_task_that_kills_its_worker_ends_in_the_archive_from_a_classic_queue() {
     a_task_that_kills_its_worker_ends_in_the_archive(QueueKind::Classic).await;
+}
+
+/// Ten tasks stand right behind the deadly one, so that a worker takes them together. They have to
+/// outlive it: their deliveries are counted as well when the worker dies.
+async fn neighbours_of_a_deadly_task_live(kind: QueueKind) {
+    const LIMIT: u32 = 4;
+    let rig = Rig::start().await;
+    let app = client(&rig, kind, LIMIT).await;
+    let file = file(kind, LIMIT);
+    let poison = SendOptions::default().id("poison");
+    app.client().send("deadly", &(), &(), poison).await.unwrap();
+    let mut ids = BTreeSet::new();
+    for number in 0..10 {
+        let options = SendOptions::default().id(format!("neighbour-{number}"));
+        let sent = app.client().send("slow", &(), &(), options).await.unwrap();
+        ids.insert(sent.id.to_string());
+    }
+    let settled = async || {
+        until_all_ran(&rig, &ids).await;
+        letters(&rig, 1).await;
+        eventually("nothing is left", async || rig.ready("default").await == 0).await;
+    };
+    let survivor = loop {
+        let mut running = worker(&rig, &file).await;
+        tokio::select! {
+            _ = running.ended(PATIENCE) => {}
+            () = settled() => break running,
+        }
+    };
+    stop(survivor).await;
+    until_empty(&rig, "default").await;
+    let archived = archived(&rig).await;
+    let deaths = runs(&rig).iter().filter(|id| *id == "poison").count();
+    eprintln!("{kind:?}: {deaths} deaths, {} times in the archive", archived.len());
+    let is_poison = |letter: &Letter| letter.correlation_id.as_deref() == Some("poison");
+    assert!(!archived.is_empty() && archived.iter().all(is_poison), "{archived:?}");
+    app.close().await;
+}
+
+#[tokio::test]
+async fn neighbours_of_a_deadly_task_live_in_a_quorum_queue() {
+    neighbours_of_a_deadly_task_live(QueueKind::Quorum).await;
+}
+
+#[tokio::test]
+async fn neighbours_of_a_deadly_task_live_in_a_classic_queue() {
+    neighbours_of_a_deadly_task_live(QueueKind::Classic).await;
 }
