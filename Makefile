@@ -49,7 +49,7 @@ demo: ## a minute of real work with faults, counted at the end; VIDEO=path, DEMO
 	@cargo run --quiet --locked --example demo -- $(foreach video,$(VIDEO),--video $(video)) $(DEMO)
 
 bench: ## the table of speed and memory, next to a bare lapin loop
-	cargo bench --locked
+	cargo bench --locked --bench runner
 
 broker-up: ## a private RabbitMQ on BROKER_PORT (5673); prints what to export
 	@rabbitmq/node.sh start dev $(BROKER_PORT)
