@@ -101,7 +101,7 @@ struct Line {
 }
 
 /// How long the broker may take to answer before its connection is taken for dead.
-const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// The same, when we are about to stop and lose nothing by not hearing it.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -413,7 +413,9 @@ async fn open(link: Link, consume: Arc<Consume>, prefetch: u16) -> Option<Open> 
                     warn!(queue = %consume.queue, %error, "cannot consume, trying until it works");
                     told = Some(text);
                 }
-                repair(&up, &consume, &error).await;
+                let repairing = timeout(ANSWER, repair(&up, &consume, &error));
+                // Whatever comes of it, consuming is tried again.
+                let _ = up.gone.run_until_cancelled(repairing).await;
             }
         }
         tokio::time::sleep(backoff.random_wait(failures)).await;

@@ -57,9 +57,14 @@ impl Runs {
     pub async fn until_all(&self, ids: &BTreeSet<String>) {
         let missing = |runs: &Vec<String>| {
             let ran: BTreeSet<_> = runs.iter().collect();
-            ids.iter().filter(|id| !ran.contains(id)).count()
+            ids.iter().filter(|id| !ran.contains(id)).cloned().collect::<Vec<_>>()
         };
-        self.until("every accepted task runs", |runs| missing(runs) == 0).await;
+        let mut runs = self.0.subscribe();
+        let all = runs.wait_for(|runs| missing(runs).is_empty());
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            let missing = missing(&self.0.borrow());
+            panic!("{} of {} did not run: {missing:?}", missing.len(), ids.len());
+        }
     }
 
     /// How often each id has run.
