@@ -183,9 +183,11 @@ impl Deliveries {
     /// RabbitMQ applies a prefetch when a consumer starts, so the consumer is replaced by another
     /// on the same channel. What a quorum queue has under way to the old one at that moment goes
     /// back to the queue, and comes again marked as redelivered.
+    ///
+    /// While a consumer is being started this does nothing: ask again once it runs.
     pub fn set_prefetch(&mut self, prefetch: u16) {
-        self.prefetch = prefetch.max(1);
         let State::Consuming(current) = &self.state else { return };
+        self.prefetch = prefetch.max(1);
         let line = Arc::clone(&current.line);
         let (old, consume) = (current.consumer.tag(), Arc::clone(&self.consume));
         let (link, prefetch) = (self.link.clone(), self.prefetch);
