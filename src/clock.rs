@@ -1,15 +1,40 @@
 //! Calendar time, behind a trait so that a test chooses it.
 //!
-//! Waiting is done with [`tokio::time`]; only what is written into messages (ETA, expiry, the time
-//! of a failure) or compared with them comes from here. Text is ISO 8601, as Celery writes it.
+//! What is written into messages (ETA, expiry, the time of a failure) or compared with them comes
+//! from here, and so does every wait until such a time: a [`VirtualClock`] has no other hands than
+//! the test's. Waits for a connection, a confirm or a closing channel are no calendar time; they
+//! stay with [`tokio::time`]. Text is ISO 8601, as Celery writes it.
 
+mod virtual_time;
+
+pub use virtual_time::VirtualClock;
+
+use futures::future::BoxFuture;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
 
-/// Tells the time of day.
+/// Tells the time of day, and waits for it.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The current instant.
     fn now(&self) -> SystemTime;
+
+    /// How long this clock has been going: it never goes back, as the time of day may.
+    fn elapsed(&self) -> Duration;
+
+    /// Completes when `wait` has passed on this clock, from now. Cancel safe.
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()>;
+
+    /// Completes when something outside, which this clock does not move, has been given `limit`: a
+    /// handler that runs, a store that does not answer. Cancel safe.
+    fn allow(&self, limit: Duration) -> BoxFuture<'static, ()> {
+        self.sleep(limit)
+    }
+
+    /// Completes at `time` by this clock; at once when it is past. Cancel safe.
+    fn sleep_until(&self, time: SystemTime) -> BoxFuture<'static, ()> {
+        self.sleep(until(time, self.now()))
+    }
 }
 
 /// The clock of the machine.
@@ -19,6 +44,15 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        static STARTED: OnceLock<Instant> = OnceLock::new();
+        STARTED.get_or_init(Instant::now).elapsed()
+    }
+
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(wait))
     }
 }
 

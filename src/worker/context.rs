@@ -1,5 +1,6 @@
 //! What every attempt of a worker shares.
 
+use super::rate::Rate;
 use super::slots::Slots;
 use super::status::Status;
 use crate::clock::Clock;
@@ -9,10 +10,8 @@ use crate::publisher::Publisher;
 use crate::results::ResultBackend;
 use crate::shutdown::Shutdown;
 use crate::task::{TaskOptions, Tasks};
-use governor::DefaultDirectRateLimiter;
 use std::collections::HashMap;
 use std::fmt;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +39,7 @@ pub(super) struct Context {
 pub(super) struct Known {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) options: TaskOptions,
-    pub(super) rate: Option<DefaultDirectRateLimiter>,
+    pub(super) rate: Option<Rate>,
 }
 
 impl Context {
@@ -50,23 +49,19 @@ impl Context {
 }
 
 /// Every registered task with its options, the configured ones over the declared.
-pub(super) fn known_tasks(registry: &Registry, tasks: &Tasks) -> HashMap<String, Arc<Known>> {
+pub(super) fn known_tasks(
+    registry: &Registry,
+    tasks: &Tasks,
+    clock: &Arc<dyn Clock>,
+) -> HashMap<String, Arc<Known>> {
     let known = registry.names().into_iter().filter_map(|name| {
         let registered = registry.get(name)?;
         let options = tasks.options(name, registered.options.clone());
-        let rate = options.rate.and_then(limiter);
+        let rate = options.rate.and_then(|rate| Rate::new(rate, Arc::clone(clock)));
         let handler = Arc::clone(&registered.handler);
         Some((name.to_owned(), Arc::new(Known { handler, options, rate })))
     });
     known.collect()
-}
-
-/// Lets `per_second` starts through each second, evenly, with bursts of up to one second's worth.
-fn limiter(per_second: f64) -> Option<DefaultDirectRateLimiter> {
-    let period = Duration::try_from_secs_f64(1.0 / per_second).ok()?;
-    let burst = NonZeroU32::new(per_second.clamp(1.0, f64::from(u32::MAX)) as u32)?;
-    let quota = governor::Quota::with_period(period)?.allow_burst(burst);
-    Some(DefaultDirectRateLimiter::direct(quota))
 }
 
 impl fmt::Debug for Known {

@@ -12,6 +12,7 @@ mod decide;
 mod outcome;
 mod process;
 mod queue;
+mod rate;
 mod report;
 mod run;
 mod settings;
@@ -169,7 +170,7 @@ impl Worker {
             limits: self.limits.clone(),
             shutdown,
             slots: Slots::new(slots, limited),
-            tasks: known_tasks(&self.registry, &self.tasks),
+            tasks: known_tasks(&self.registry, &self.tasks, &self.clock),
             dead_exchange: self.topology.dead.exchange.clone(),
             unknown_grace: self.settings.unknown_grace,
             delivery_limits,

@@ -54,7 +54,7 @@ async fn attend(
         Admission::Refused(outcome) => return (outcome, Some(receipt), None),
         Admission::Go => attempt.known.as_deref(),
         Admission::In(wait) => {
-            Box::pin(tokio::time::sleep(wait)).await;
+            cx.clock.sleep(wait).await;
             attempt.known.as_deref()
         }
     };
@@ -97,7 +97,9 @@ async fn slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<Slot> {
 async fn wait_for_slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<Slot> {
     let ready = async {
         if let Some(rate) = &known.rate {
-            rate.until_ready().await;
+            while let Err(wait) = rate.take() {
+                cx.clock.sleep(wait).await;
+            }
         }
         cx.slots.take(&attempt.queue).await
     };

@@ -4,6 +4,7 @@ use super::attempt::Attempt;
 use super::context::{Context, Known};
 use super::outcome::Outcome;
 use super::report;
+use crate::clock::Clock;
 use crate::handler::{Progress, TaskContext};
 use futures::FutureExt;
 use std::any::Any;
@@ -62,8 +63,8 @@ async fn supervise(
     cx: &Context,
 ) -> Outcome {
     let Limits { soft, hard, cancel } = limits;
-    let mut soft_limit = std::pin::pin!(after(soft));
-    let mut hard_limit = std::pin::pin!(after(hard));
+    let mut soft_limit = std::pin::pin!(after(soft, &*cx.clock));
+    let mut hard_limit = std::pin::pin!(after(hard, &*cx.clock));
     let mut reporting = std::pin::pin!(report::forward(attempt, reports, cx));
     loop {
         tokio::select! {
@@ -98,8 +99,8 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-fn after(limit: Option<Duration>) -> impl Future<Output = ()> {
-    let sleep = limit.map(tokio::time::sleep);
+fn after(limit: Option<Duration>, clock: &dyn Clock) -> impl Future<Output = ()> + use<> {
+    let sleep = limit.map(|limit| clock.allow(limit));
     async move {
         match sleep {
             Some(sleep) => sleep.await,

@@ -229,7 +229,7 @@ impl Settling<'_> {
                         return Step::Void;
                     }
                     warn!(%error, "not acknowledging before the result is stored, trying again");
-                    tokio::time::sleep(STORE_PAUSE).await;
+                    self.cx.clock.allow(STORE_PAUSE).await;
                 }
                 Err(error) => {
                     error!(%error, "the result can never be stored; the task is done without it");
