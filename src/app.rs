@@ -45,12 +45,13 @@ pub enum AppError {
 }
 
 impl App {
-    /// Connects to the broker that `config` names.
+    /// Connects to the broker that a configuration, or a URL alone, names.
     ///
     /// # Errors
     ///
     /// When the broker cannot be reached now. Later losses are repaired.
-    pub async fn connect(config: Config) -> Result<Self, AppError> {
+    pub async fn connect(config: impl Into<Config>) -> Result<Self, AppError> {
+        let config = config.into();
         let topology = config.topology();
         let router = Router::from_settings(&topology)?;
         let broker = Broker::connect(&config.broker, config.publisher.in_flight).await?;
@@ -110,5 +111,11 @@ impl App {
     /// Closes the connections in order.
     pub async fn close(&self) {
         self.broker().close().await;
+    }
+}
+
+impl AsRef<Client> for App {
+    fn as_ref(&self) -> &Client {
+        &self.client
     }
 }

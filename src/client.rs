@@ -3,6 +3,10 @@
 //! For programs that embed Celeriac. A [`Client`] is a publisher and, once somebody wants a result,
 //! a reply queue of its own.
 
+mod typed;
+
+pub use typed::ProgressReport;
+
 use crate::broker::Broker;
 use crate::ids::TaskId;
 use crate::protocol::{DecodeError, StoredException, StoredResult, TaskState};
@@ -27,7 +31,7 @@ pub struct Client {
 
 /// One call of a task by name, for [`Client::send_all`].
 #[derive(Debug, Clone)]
-pub struct Call<A, K = ()> {
+pub struct NamedCall<A, K = ()> {
     /// The task's name.
     pub task: String,
     /// A tuple, a list or `()`.
@@ -140,13 +144,13 @@ impl Client {
     /// same place; one failure does not stop the others.
     pub fn send_all<'a, A, K>(
         &'a self,
-        calls: impl IntoIterator<Item = Call<A, K>, IntoIter: Send + 'a>,
+        calls: impl IntoIterator<Item = NamedCall<A, K>, IntoIter: Send + 'a>,
     ) -> impl Stream<Item = Result<Sent, SendError>> + Send + 'a
     where
         A: Serialize + Send + Sync + 'a,
         K: Serialize + Send + Sync + 'a,
     {
-        let send = move |call: Call<A, K>| async move {
+        let send = move |call: NamedCall<A, K>| async move {
             self.send(&call.task, &call.args, &call.kwargs, call.options).await
         };
         futures::stream::iter(calls).map(send).buffered(IN_FLIGHT)

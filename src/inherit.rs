@@ -192,7 +192,7 @@ impl<'de, D: Deserializer<'de>> MapAccess<'de> for OneEntry<'_, D> {
 }
 
 /// The keys a derived `Deserialize` knows: it names them when it asks for a struct.
-fn keys_of<T: DeserializeOwned>() -> &'static [&'static str] {
+pub(crate) fn keys_of<T: DeserializeOwned>() -> &'static [&'static str] {
     let mut keys: &'static [&'static str] = &[];
     let _ = T::deserialize(KeyProbe { keys: &mut keys });
     keys

@@ -5,7 +5,7 @@ use crate::messages::TASK;
 use crate::side::{Meter, QUEUE, Side};
 use anyhow::{Result, ensure};
 use celeriac::app::App;
-use celeriac::client::Call;
+use celeriac::client::NamedCall;
 use celeriac::config::Config;
 use celeriac::handler::{Failure, Handler, Output, Registry, TaskContext, TaskError};
 use celeriac::protocol::Body;
@@ -112,7 +112,8 @@ pub(crate) async fn publish(side: &Side, window: usize) -> Result<()> {
             client.send(TASK, &(2, 3), &(), options()).await?;
         }
     } else {
-        let call = |_| Call { task: TASK.to_owned(), args: (2, 3), kwargs: (), options: options() };
+        let call =
+            |_| NamedCall { task: TASK.to_owned(), args: (2, 3), kwargs: (), options: options() };
         let mut sent = std::pin::pin!(client.send_all((0..side.count).map(call)));
         while let Some(sent) = sent.next().await {
             sent?;

@@ -7,7 +7,7 @@ use crate::side::{Cost, QUEUE, Role, Side};
 use crate::{ours, usage};
 use anyhow::Result;
 use celeriac::app::App;
-use celeriac::client::Call;
+use celeriac::client::NamedCall;
 use celeriac::publisher::SendOptions;
 use futures::StreamExt;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ impl Bench<'_> {
             let options = SendOptions::default().queue(QUEUE).ignore_result();
             let options = options.countdown(Duration::from_secs(wait));
             let args = (i64::try_from(wait).unwrap_or(0), 0);
-            Call { task: TASK.to_owned(), args, kwargs: (), options }
+            NamedCall { task: TASK.to_owned(), args, kwargs: (), options }
         };
         // The worker's memory without anything waiting: after its first hundred tasks.
         let (first, rest) = (count / 100, count);

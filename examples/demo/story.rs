@@ -9,7 +9,7 @@ use crate::tools::{comes_true, is_alive};
 use crate::video::{HEIGHTS, Video};
 use crate::worker::{self, Worker};
 use anyhow::{Context, bail};
-use celeriac::client::{Call, Client, TaskHandle};
+use celeriac::client::{Client, NamedCall, TaskHandle};
 use celeriac::publisher::SendOptions;
 use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt};
@@ -148,7 +148,7 @@ async fn notify(client: &Client, video: usize, unusual: usize) -> anyhow::Result
     let calls = (0..FOLLOWERS).map(|follower| {
         let balloon = if follower < unusual { "🎈" } else { "" };
         let name = format!("follower{follower}{balloon}");
-        Call {
+        NamedCall {
             task: "follower.notify".to_owned(),
             args: (),
             kwargs: json!({"follower": name, "video": video}),

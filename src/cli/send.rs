@@ -3,7 +3,7 @@
 use super::exit::{Exit, OrExit};
 use super::global::Global;
 use crate::app::App;
-use crate::client::Call;
+use crate::client::NamedCall;
 use crate::clock;
 use crate::publisher::{SendError, SendOptions, Sent};
 use crate::task::RetryPolicy;
@@ -168,11 +168,11 @@ impl CallArguments {
     pub(super) fn call(
         &self,
         global: &Global,
-    ) -> anyhow::Result<Call<Vec<Value>, Map<String, Value>>> {
+    ) -> anyhow::Result<NamedCall<Vec<Value>, Map<String, Value>>> {
         let args = json(self.args.as_deref(), "--args", "a JSON list, such as '[1, \"two\"]'")?;
         let kwargs =
             json(self.kwargs.as_deref(), "--kwargs", "a JSON object, such as '{\"user\": 42}'")?;
-        Ok(Call { task: self.task.clone(), args, kwargs, options: self.options(global)? })
+        Ok(NamedCall { task: self.task.clone(), args, kwargs, options: self.options(global)? })
     }
 
     fn options(&self, global: &Global) -> anyhow::Result<SendOptions> {
@@ -231,7 +231,7 @@ fn json<T: serde::de::DeserializeOwned + Default>(
         .or_exit(Exit::Invalid)
 }
 
-type JsonCall = Call<Vec<Value>, Map<String, Value>>;
+type JsonCall = NamedCall<Vec<Value>, Map<String, Value>>;
 
 /// Sends one task per line, many in flight, and says of each whether it was taken.
 async fn send_lines(global: &Global, template: &JsonCall, file: &str) -> anyhow::Result<Exit> {
@@ -385,7 +385,8 @@ mod tests {
     #[test]
     fn a_line_is_a_call_or_its_arguments() {
         let options = SendOptions::default();
-        let template = Call { task: "t".to_owned(), args: Vec::new(), kwargs: Map::new(), options };
+        let template =
+            NamedCall { task: "t".to_owned(), args: Vec::new(), kwargs: Map::new(), options };
         let read = |line: &str| {
             let call = read_line(&template, line).unwrap();
             (Value::from(call.args).to_string(), Value::from(call.kwargs).to_string())

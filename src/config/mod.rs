@@ -93,3 +93,19 @@ impl Config {
         }
     }
 }
+
+/// The defaults, with the broker at this URL.
+impl From<&str> for Config {
+    fn from(url: &str) -> Self {
+        let mut config = Self::default();
+        config.broker.url = url.into();
+        config
+    }
+}
+
+/// The defaults, with the broker at this URL.
+impl From<String> for Config {
+    fn from(url: String) -> Self {
+        Self::from(url.as_str())
+    }
+}

@@ -122,12 +122,14 @@ impl Format {
     }
 }
 
-type MessagePackReader<'a> = rmp_serde::Deserializer<
+/// The decoder of MessagePack.
+pub(super) type MessagePackReader<'a> = rmp_serde::Deserializer<
     rmp_serde::decode::ReadRefReader<'a, [u8]>,
     rmp_serde::config::HumanReadableConfig<rmp_serde::config::DefaultConfig>,
 >;
 
-fn msgpack(bytes: &[u8]) -> MessagePackReader<'_> {
+/// A decoder of what `bytes` hold.
+pub(super) fn msgpack(bytes: &[u8]) -> MessagePackReader<'_> {
     rmp_serde::Deserializer::from_read_ref(bytes).with_human_readable()
 }
 

@@ -21,7 +21,7 @@ mod unreadable;
 mod v1;
 mod value;
 
-pub use body::Body;
+pub use body::{Arguments, Body};
 pub use bytes::Bytes;
 pub use compression::Compression;
 pub use delayed::delayed_routing_key;

@@ -7,10 +7,12 @@
 //! What it publishes to is declared when the broker says that it is missing, not before every
 //! message.
 
+mod call;
 mod error;
 mod options;
 mod settings;
 
+pub use call::{Call, Partial};
 pub use error::SendError;
 pub use options::SendOptions;
 pub use settings::{Compression, Serializer, Settings};
@@ -105,7 +107,9 @@ impl Publisher {
         let format = options.format.unwrap_or(self.shared.settings.serializer.format());
         let body = Body::encode(format, args, kwargs, &options.embed)?;
         let deadline = options.deadline.unwrap_or(self.shared.settings.deadline);
-        let defaults = self.shared.tasks.options(task, TaskOptions::default());
+        let queue = options.declared_queue.clone();
+        let declared = TaskOptions { queue, ..TaskOptions::default() };
+        let defaults = self.shared.tasks.options(task, declared);
         let router = &self.shared.router;
         let destination = router.route(task, defaults.queue.as_deref(), &options.target);
         let now = self.shared.clock.now();
@@ -295,8 +299,8 @@ impl Publisher {
         let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
         let (hard, soft) = (seconds(options.time_limit), seconds(options.soft_limit));
         let mut extra = options.headers.clone();
-        if let Some(policy) = &options.retry {
-            extra.insert(header::RETRY.to_owned(), policy.to_header());
+        if let Some(retry) = options.retry_header() {
+            extra.insert(header::RETRY.to_owned(), retry);
         }
         Headers {
             expires,

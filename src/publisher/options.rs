@@ -2,7 +2,7 @@
 
 use crate::ids::TaskId;
 use crate::protocol::{Embed, Format, HeaderValue};
-use crate::task::RetryPolicy;
+use crate::task::{RetryPolicy, Task};
 use crate::topology::Target;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -30,12 +30,15 @@ pub struct SendOptions {
     pub(crate) soft_limit: Option<Duration>,
     pub(crate) time_limit: Option<Duration>,
     pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) max_retries: Option<u32>,
     pub(crate) headers: BTreeMap<String, HeaderValue>,
     pub(crate) reply_to: Option<String>,
     pub(crate) ignore_result: Option<bool>,
     pub(crate) format: Option<Format>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) embed: Embed,
+    /// The queue in the task's own declaration, which configuration overrides.
+    pub(crate) declared_queue: Option<String>,
 }
 
 /// When a task may start.
@@ -60,6 +63,16 @@ pub(crate) enum Expiry {
 }
 
 impl SendOptions {
+    /// The options of a call of `T` that says nothing itself.
+    pub(crate) fn of<T: Task>() -> Self {
+        Self { declared_queue: T::options().queue, ..Self::default() }
+    }
+
+    /// The same options, for the task that `other` are for.
+    pub(crate) fn declared_as(self, other: &Self) -> Self {
+        Self { declared_queue: other.declared_queue.clone(), ..self }
+    }
+
     /// The task's id, instead of a random one. Sending the same id again is recognisably the same
     /// task.
     pub fn id(self, id: impl Into<TaskId>) -> Self {
@@ -125,6 +138,11 @@ impl SendOptions {
         Self { retry: Some(policy), ..self }
     }
 
+    /// How often it is retried, whatever else its policy says.
+    pub fn max_retries(self, retries: u32) -> Self {
+        Self { max_retries: Some(retries), ..self }
+    }
+
     /// A header of the message; the task sees it in its context.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<HeaderValue>) -> Self {
         self.headers.insert(name.into(), value.into());
@@ -154,5 +172,39 @@ impl SendOptions {
     /// What follows the task: links, the rest of a chain.
     pub fn embed(self, embed: Embed) -> Self {
         Self { embed, ..self }
+    }
+
+    /// What the message says about retries: a whole policy, or only how many.
+    pub(crate) fn retry_header(&self) -> Option<HeaderValue> {
+        let times = |retries| HeaderValue::Table([("max".to_owned(), retries)].into());
+        match (&self.retry, self.max_retries.map(HeaderValue::from)) {
+            (None, times_only) => times_only.map(times),
+            (Some(policy), None) => Some(policy.to_header()),
+            (Some(policy), Some(_)) => {
+                let policy = RetryPolicy { max_retries: self.max_retries, ..policy.clone() };
+                Some(policy.to_header())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_changes_only_what_it_says_about_retries() {
+        let declared = RetryPolicy { retry_on: vec!["A".to_owned()], ..RetryPolicy::default() };
+        let seen = |options: SendOptions| match options.retry_header() {
+            Some(header) => declared.with_header(&header),
+            None => declared.clone(),
+        };
+        let policy = RetryPolicy { max_retries: None, ..RetryPolicy::default() };
+        assert_eq!(seen(SendOptions::default()), declared);
+        let times = seen(SendOptions::default().max_retries(9));
+        assert_eq!(times, RetryPolicy { max_retries: Some(9), ..declared.clone() });
+        assert_eq!(seen(SendOptions::default().retry(policy.clone())), policy);
+        let both = seen(SendOptions::default().retry(policy.clone()).max_retries(9));
+        assert_eq!(both, RetryPolicy { max_retries: Some(9), ..policy });
     }
 }

@@ -6,10 +6,15 @@
 mod options;
 mod retry;
 mod settings;
+mod typed;
 
 pub use options::TaskOptions;
 pub use retry::RetryPolicy;
 pub use settings::{
     Acknowledge, BackoffTable, HttpSettings, Method, ProgramSettings, Reply, RequestBody, Retries,
     Stdin, TaskSettings, Tasks,
+};
+pub use typed::{
+    Argument, ArgumentError, Bound, Erased, Given, Message, Param, Task, Written, dotted,
+    dotted_len,
 };

@@ -1,9 +1,12 @@
 //! The body of a task message: `[args, kwargs, embed]`.
 
+mod arguments;
 mod encode;
 mod json;
 #[cfg(test)]
 mod tests;
+
+pub use arguments::Arguments;
 
 use super::compression::decompress;
 use super::scan::{Fault, Items, Kind, Span};

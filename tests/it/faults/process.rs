@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use celeriac::app::App;
-use celeriac::client::Call;
+use celeriac::client::NamedCall;
 use celeriac::publisher::SendOptions;
 use celeriac::topology::{QueueKind, QueueTable};
 use futures::StreamExt;
@@ -60,7 +60,7 @@ pub(super) async fn client(rig: &Rig, kind: QueueKind, limit: u32) -> App {
 
 /// Sends `count` steps; each must be accepted.
 async fn send_steps(app: &App, count: usize) -> BTreeSet<String> {
-    let calls = (0..count).map(|number| Call {
+    let calls = (0..count).map(|number| NamedCall {
         task: "step".to_owned(),
         args: (),
         kwargs: (),

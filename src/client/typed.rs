@@ -1,0 +1,102 @@
+//! Sending typed calls, and what a handle to one can do.
+
+use super::{Client, ResultError, TaskHandle};
+use crate::protocol::TaskState;
+use crate::publisher::{Call, SendError, Sent};
+use crate::task::Task;
+use futures::future::BoxFuture;
+use futures::{Stream, StreamExt};
+use serde::de::DeserializeOwned;
+use std::future::IntoFuture;
+
+impl<T: Task> Call<T> {
+    /// Sends the call through an app or a client. Resolves when the broker has confirmed it.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn delay(self, app: &impl AsRef<Client>) -> Result<TaskHandle<T::Output>, SendError> {
+        let (args, options) = self.into_parts();
+        let written = T::write(&args);
+        app.as_ref().call(T::NAME, &written.args(), &written.kwargs(), options).await
+    }
+
+    /// Sends the call as one whose result nobody wants.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub async fn send(self, app: &impl AsRef<Client>) -> Result<Sent, SendError> {
+        let (args, options) = self.into_parts();
+        let written = T::write(&args);
+        app.as_ref().send(T::NAME, &written.args(), &written.kwargs(), options).await
+    }
+}
+
+impl Client {
+    /// Sends many calls, many of them in flight at once. Each answer is that of the call at the
+    /// same place; one failure does not stop the others.
+    pub fn delay_all<'a, T: Task>(
+        &'a self,
+        calls: impl IntoIterator<Item = Call<T>, IntoIter: Send + 'a>,
+    ) -> impl Stream<Item = Result<TaskHandle<T::Output>, SendError>> + Send + 'a {
+        let send = move |call: Call<T>| call.delay(self);
+        futures::stream::iter(calls).map(send).buffered(super::IN_FLIGHT)
+    }
+}
+
+impl AsRef<Client> for Client {
+    fn as_ref(&self) -> &Client {
+        self
+    }
+}
+
+/// What a running task tells of how far it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProgressReport {
+    /// The share that is done, from 0 to 1, if the task told one.
+    pub share: Option<f64>,
+    /// A word about it.
+    pub message: Option<String>,
+    /// The whole report.
+    pub value: serde_json::Value,
+}
+
+impl<T> TaskHandle<T> {
+    /// What the task reports while it runs; ends when it has ended. Reports that come faster than
+    /// they are taken are skipped. Cancel safe.
+    pub fn progress(&mut self) -> impl Stream<Item = ProgressReport> + Send {
+        futures::stream::unfold(self, |handle| async move {
+            loop {
+                if handle.state().is_ready() {
+                    return None;
+                }
+                let document = handle.next().await;
+                if document.state == TaskState::progress() {
+                    let value = document.result.decode().unwrap_or_default();
+                    return Some((ProgressReport::new(value), handle));
+                }
+            }
+        })
+    }
+
+    /// Forgets the result; the task goes on. The same as dropping the handle, but said.
+    pub fn forget(self) {}
+}
+
+impl ProgressReport {
+    fn new(value: serde_json::Value) -> Self {
+        let message = value["message"].as_str().map(str::to_owned);
+        Self { share: value["progress"].as_f64(), message, value }
+    }
+}
+
+/// Waiting for a handle is waiting for the value: see [`TaskHandle::result`].
+impl<T: DeserializeOwned + 'static> IntoFuture for TaskHandle<T> {
+    type Output = Result<T, ResultError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.result())
+    }
+}
