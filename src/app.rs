@@ -2,11 +2,13 @@
 
 use crate::broker::{Broker, ConnectError};
 use crate::client::Client;
+use crate::client::ResultHandle;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::handler::Registry;
+use crate::ids::TaskId;
 use crate::publisher::Publisher;
-use crate::results::{Backend, Nowhere, ResultBackend, Rpc};
+use crate::results::{self, OpenError};
 use crate::topology::{BadPattern, Router};
 use crate::worker::Worker;
 use std::sync::Arc;
@@ -42,6 +44,9 @@ pub enum AppError {
     /// A pattern in `[routes]` cannot be read.
     #[error("[routes]: {0}")]
     Route(#[from] BadPattern),
+    /// The result backend cannot be had.
+    #[error(transparent)]
+    Results(#[from] OpenError),
 }
 
 impl App {
@@ -49,13 +54,16 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the broker cannot be reached now. Later losses are repaired.
+    /// When the broker cannot be reached now, or the result backend cannot be had. Later losses are
+    /// repaired, and a store for results need not be there yet.
     pub async fn connect(config: impl Into<Config>) -> Result<Self, AppError> {
         let config = config.into();
         let topology = config.topology();
         let router = Router::from_settings(&topology)?;
         let broker = Broker::connect(&config.broker, config.publisher.in_flight).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let deadline = config.publisher.deadline;
+        let results = results::open(&config.results, &broker, deadline)?;
         let publisher = Publisher::new(
             broker,
             config.publisher.clone(),
@@ -64,7 +72,7 @@ impl App {
             router,
             Arc::clone(&clock),
         );
-        Ok(Self { config: Arc::new(config), client: Client::new(publisher), clock })
+        Ok(Self { config: Arc::new(config), client: Client::new(publisher, results), clock })
     }
 
     /// The configuration.
@@ -75,6 +83,21 @@ impl App {
     /// Sends tasks and waits for results.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The result of a task by its id: its state, its value, now or when it comes.
+    ///
+    /// ```no_run
+    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
+    /// let sum: i64 = app.result("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11").wait().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// With backend `rpc` only tasks of this app that are still waited for are known; a store keeps
+    /// the results of all.
+    pub fn result<T>(&self, id: impl Into<TaskId>) -> ResultHandle<T> {
+        self.client.result(id)
     }
 
     /// The broker.
@@ -88,7 +111,8 @@ impl App {
         Worker {
             broker: self.broker().clone(),
             publisher: self.client.publisher().clone(),
-            results: self.results(),
+            results: Arc::clone(self.client.results()),
+            reporting: (&config.results).into(),
             registry,
             settings: config.worker.clone(),
             tasks: config.tasks.clone(),
@@ -96,15 +120,6 @@ impl App {
             limits: (&config.limits).into(),
             clock: Arc::clone(&self.clock),
             status: Worker::status(&config.worker),
-        }
-    }
-
-    fn results(&self) -> Arc<dyn ResultBackend> {
-        match self.config.results.backend {
-            Backend::None => Arc::new(Nowhere),
-            Backend::Rpc => {
-                Arc::new(Rpc::new(self.broker().clone(), self.config.publisher.deadline))
-            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The client: sends tasks and waits for what becomes of them.
 //!
-//! For programs that embed Celeriac. A [`Client`] is a publisher and, once somebody wants a result,
-//! a reply queue of its own.
+//! For programs that embed Celeriac. A [`Client`] is a publisher and the waiting end of a result
+//! backend.
 
 mod typed;
 
@@ -11,12 +11,12 @@ use crate::broker::Broker;
 use crate::ids::TaskId;
 use crate::protocol::{DecodeError, StoredException, StoredResult, TaskState};
 use crate::publisher::{Publisher, SendError, SendOptions, Sent};
-use crate::results::rpc::{Inbox, Watch};
+use crate::results::{Expected, Latest, NotKept, ResultBackend, StoreError, Watch};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many of [`Client::send_all`]'s tasks are on their way at once.
@@ -26,7 +26,7 @@ const IN_FLIGHT: usize = 1000;
 #[derive(Debug, Clone)]
 pub struct Client {
     publisher: Publisher,
-    inbox: Arc<OnceLock<Inbox>>,
+    results: Arc<dyn ResultBackend>,
 }
 
 /// One call of a task by name, for [`Client::send_all`].
@@ -48,7 +48,17 @@ pub struct NamedCall<A, K = ()> {
 #[derive(Debug)]
 pub struct TaskHandle<T = serde_json::Value> {
     sent: Sent,
+    result: ResultHandle<T>,
+}
+
+/// The result of a task that was sent by anybody at any time; see [`Client::result`].
+///
+/// Dropping it forgets nothing.
+#[derive(Debug)]
+pub struct ResultHandle<T = serde_json::Value> {
+    id: TaskId,
     watch: Watch,
+    results: Arc<dyn ResultBackend>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -78,6 +88,14 @@ pub enum ResultError {
         /// What does not fit.
         why: DecodeError,
     },
+    /// No result can come, however long one waits.
+    #[error("the result of task {id} cannot be had: {why}")]
+    NotKept {
+        /// The task.
+        id: TaskId,
+        /// The reason, and what to do about it.
+        why: &'static str,
+    },
     /// Nothing came in time. The task goes on.
     #[error("no result of task {id} within {waited:?}")]
     TimedOut {
@@ -89,9 +107,22 @@ pub enum ResultError {
 }
 
 impl Client {
-    /// A client that sends through `publisher`.
-    pub fn new(publisher: Publisher) -> Self {
-        Self { publisher, inbox: Arc::default() }
+    /// A client that sends through `publisher` and hears of results through `results`.
+    pub fn new(publisher: Publisher, results: Arc<dyn ResultBackend>) -> Self {
+        Self { publisher, results }
+    }
+
+    /// Where results are kept.
+    pub fn results(&self) -> &Arc<dyn ResultBackend> {
+        &self.results
+    }
+
+    /// The result of a task by its id, also of one that another program sent long ago, for as long
+    /// as its result is kept. With backend `rpc` only tasks of this client that are still waited
+    /// for are known.
+    pub fn result<T>(&self, id: impl Into<TaskId>) -> ResultHandle<T> {
+        let id = id.into();
+        ResultHandle::new(id.clone(), self.results.watch(id), Arc::clone(&self.results))
     }
 
     /// The publisher, for sending without a handle.
@@ -131,13 +162,15 @@ impl Client {
         kwargs: &(impl Serialize + ?Sized),
         mut options: SendOptions,
     ) -> Result<TaskHandle<T>, SendError> {
-        let inbox = self.inbox.get_or_init(|| Inbox::open(self.broker()));
         let id = options.id.take().unwrap_or_else(TaskId::random);
-        let watch = inbox.watch(id.clone());
-        inbox.ready().await;
-        let options = options.id(id).reply_to(inbox.queue());
+        let Expected { watch, reply_to } = self.results.expect(id.clone()).await;
+        let mut options = options.id(id.clone());
+        if let Some(queue) = reply_to {
+            options = options.reply_to(queue);
+        }
         let sent = self.publisher.send(task, args, kwargs, options).await?;
-        Ok(TaskHandle { sent, watch, value: PhantomData })
+        let result = ResultHandle::new(id, watch, Arc::clone(&self.results));
+        Ok(TaskHandle { sent, result })
     }
 
     /// Sends many tasks, many of them in flight at once. Each answer is that of the call at the
@@ -170,17 +203,27 @@ impl<T> TaskHandle<T> {
 
     /// What is known of the task now.
     pub fn state(&self) -> TaskState {
-        self.watch.latest().map_or(TaskState::Pending, |result| result.state.clone())
+        self.result.told()
     }
 
     /// The next document about the task: progress, a retry, the end. Cancel safe; documents that
     /// come faster than they are asked for are skipped.
+    ///
+    /// Never completes when no document can come.
     pub async fn next(&mut self) -> Arc<StoredResult> {
-        loop {
-            if let Some(result) = self.watch.changed().await {
-                return result;
-            }
+        match self.result.next().await {
+            Ok(result) => result,
+            Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Removes what is kept of the result, now or later.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    pub async fn forget(self) -> Result<(), StoreError> {
+        self.result.forget().await
     }
 }
 
@@ -190,9 +233,86 @@ impl<T: DeserializeOwned> TaskHandle<T> {
     /// # Errors
     ///
     /// When the task ends without one, or it is no `T`.
-    pub async fn result(mut self) -> Result<T, ResultError> {
-        let result = self.watch.ended().await;
-        let id = self.sent.id;
+    pub async fn result(self) -> Result<T, ResultError> {
+        self.result.wait().await
+    }
+
+    /// [`TaskHandle::result`], but not for longer than this.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ResultError::TimedOut`].
+    pub async fn timeout(self, limit: Duration) -> Result<T, ResultError> {
+        self.result.timeout(limit).await
+    }
+}
+
+impl<T> ResultHandle<T> {
+    fn new(id: TaskId, watch: Watch, results: Arc<dyn ResultBackend>) -> Self {
+        Self { id, watch, results, value: PhantomData }
+    }
+
+    /// The task's id.
+    pub fn id(&self) -> &TaskId {
+        &self.id
+    }
+
+    /// The newest document, asked of the backend now; `None` when it knows nothing of the task.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer, or the backend keeps nothing.
+    pub async fn latest(&self) -> Result<Option<Arc<StoredResult>>, StoreError> {
+        self.results.latest(&self.id).await
+    }
+
+    /// The state, asked of the backend now. `PENDING` when it knows nothing of the task.
+    ///
+    /// # Errors
+    ///
+    /// As [`ResultHandle::latest`].
+    pub async fn state(&self) -> Result<TaskState, StoreError> {
+        Ok(state(self.latest().await?))
+    }
+
+    /// The state that was told last, without asking.
+    fn told(&self) -> TaskState {
+        state(self.watch.latest())
+    }
+
+    /// The next document about the task, beginning with what is known. Cancel safe; documents that
+    /// come faster than they are asked for are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`ResultError::NotKept`].
+    pub async fn next(&mut self) -> Result<Arc<StoredResult>, ResultError> {
+        let id = &self.id;
+        let never = |never: NotKept| ResultError::NotKept { id: id.clone(), why: never.why };
+        self.watch.changed().await.map_err(never)
+    }
+
+    /// Removes what is kept of the result.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    pub async fn forget(self) -> Result<(), StoreError> {
+        self.results.forget(&self.id).await
+    }
+}
+
+impl<T: DeserializeOwned> ResultHandle<T> {
+    /// Waits for the value.
+    ///
+    /// # Errors
+    ///
+    /// When the task ends without one, or it is no `T`.
+    pub async fn wait(mut self) -> Result<T, ResultError> {
+        let ended = self.watch.ended().await;
+        let id = self.id;
+        let result =
+            ended.map_err(|never| ResultError::NotKept { id: id.clone(), why: never.why })?;
         let decode =
             |why| ResultError::Decode { id: id.clone(), wanted: std::any::type_name::<T>(), why };
         match result.exception().map_err(decode)? {
@@ -206,16 +326,20 @@ impl<T: DeserializeOwned> TaskHandle<T> {
         }
     }
 
-    /// [`TaskHandle::result`], but not for longer than this.
+    /// [`ResultHandle::wait`], but not for longer than this.
     ///
     /// # Errors
     ///
     /// Also [`ResultError::TimedOut`].
     pub async fn timeout(self, limit: Duration) -> Result<T, ResultError> {
-        let id = self.id().clone();
-        match tokio::time::timeout(limit, self.result()).await {
+        let id = self.id.clone();
+        match tokio::time::timeout(limit, self.wait()).await {
             Ok(result) => result,
             Err(_) => Err(ResultError::TimedOut { id, waited: limit }),
         }
     }
+}
+
+fn state(latest: Latest) -> TaskState {
+    latest.map_or(TaskState::Pending, |result| result.state.clone())
 }

@@ -25,6 +25,7 @@ pub mod publisher;
 pub mod results;
 pub mod secret;
 pub mod shutdown;
+pub mod store;
 pub mod task;
 pub mod telemetry;
 pub mod topology;

@@ -79,9 +79,6 @@ impl<T> TaskHandle<T> {
             }
         })
     }
-
-    /// Forgets the result; the task goes on. The same as dropping the handle, but said.
-    pub fn forget(self) {}
 }
 
 impl ProgressReport {

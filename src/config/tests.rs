@@ -178,7 +178,7 @@ error: wrong type for `declare`
 #[test]
 fn an_unknown_word_is_told_the_nearest() {
     assert_eq!(
-        report("[queues.mail]\ntype = \"quorom\"\n[results]\nbackend = \"redis\"\n"),
+        report("[queues.mail]\ntype = \"quorom\"\n[results]\nbackend = \"reddis\"\n"),
         "\
 error: unknown value `quorom` for `type`
  --> celeriac.toml:2:8
@@ -186,11 +186,11 @@ error: unknown value `quorom` for `type`
 2 | type = \"quorom\"
   |        ^^^^^^^^ did you mean \"quorum\"?
 
-error: this version has no result backend `redis`
+error: unknown value `reddis` for `backend`
  --> celeriac.toml:4:11
   |
-4 | backend = \"redis\"
-  |           ^^^^^^^ supported: \"rpc\", \"none\"
+4 | backend = \"reddis\"
+  |           ^^^^^^^^ did you mean \"redis\"?
 
 2 errors in 1 file"
     );

@@ -171,6 +171,21 @@ pub struct Raw {
 }
 
 impl Raw {
+    /// A value that is encoded already.
+    pub fn new(format: Format, bytes: impl Into<Bytes>) -> Self {
+        Self { format, bytes: bytes.into() }
+    }
+
+    /// How it is encoded.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The encoded value.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// No value.
     pub fn null() -> Self {
         Self { format: Format::Json, bytes: Bytes::from_static(b"null") }

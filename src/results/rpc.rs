@@ -3,20 +3,19 @@
 //! The worker's end is [`Rpc`]: it publishes each document to the queue the caller named, on the
 //! default exchange. Nobody waiting there is no failure.
 //!
-//! The caller's end is an [`Inbox`]: one reply queue per client, whose documents are handed to
+//! The caller's end is an [`Inbox`], opened with the first task that is expected: one reply queue per client, whose documents are handed to
 //! whoever watches that task. The queue outlives a lost connection, so that results sent meanwhile
 //! are not missed, and the broker deletes it some minutes after the client has gone. A document
 //! that nobody watches is dropped at once: nothing piles up.
 
-use super::{Document, ResultBackend, StoreError};
+use super::{Document, Expected, Latest, NotKept, ResultBackend, StoreError, Watch, Watched};
 use crate::broker::{AckPolicy, Broker, Consume, Deliveries, RawMessage};
 use crate::ids::TaskId;
 use crate::protocol::{Format, StoredResult};
 use crate::topology::{Arguments, Queue};
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,17 +27,28 @@ const REPLY_QUEUE_EXPIRES: Duration = Duration::from_secs(600);
 /// Results that may be with a client, not looked at.
 const PREFETCH: u16 = 500;
 
-/// Sends results to the queues that callers named.
+/// Sends results to the queues that callers named, and receives those of its own.
 #[derive(Debug, Clone)]
 pub struct Rpc {
     broker: Broker,
     deadline: Duration,
+    inbox: Arc<OnceLock<Inbox>>,
 }
+
+/// Why a result cannot be heard of by whoever did not send the task.
+const ELSEWHERE: NotKept = NotKept {
+    why: "with backend \"rpc\" only the program that sent a task hears of its result, and only \
+          once; a store in [results] keeps it",
+};
 
 impl Rpc {
     /// Sends through `broker`; each attempt to store may take `deadline`.
     pub fn new(broker: Broker, deadline: Duration) -> Self {
-        Self { broker, deadline }
+        Self { broker, deadline, inbox: Arc::default() }
+    }
+
+    fn inbox(&self) -> &Inbox {
+        self.inbox.get_or_init(|| Inbox::open(&self.broker))
     }
 }
 
@@ -49,7 +59,7 @@ impl ResultBackend for Rpc {
 
     fn store(&self, document: Document) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let Document { task_id, reply_to, format, body } = document;
+            let Document { task_id, reply_to, format, body, .. } = document;
             let Some(queue) = reply_to else { return Ok(()) };
             let message = RawMessage::reply(&queue, &task_id, format, body);
             self.broker.publish(Arc::new(message), self.deadline).await.map_err(|error| {
@@ -57,10 +67,34 @@ impl ResultBackend for Rpc {
             })
         })
     }
-}
 
-/// What is known of a task: the newest document, or nothing yet.
-pub type Latest = Option<Arc<StoredResult>>;
+    fn expect(&self, id: TaskId) -> BoxFuture<'_, Expected> {
+        Box::pin(async move {
+            let inbox = self.inbox();
+            let watch = inbox.watch(id);
+            inbox.ready().await;
+            Expected { watch, reply_to: Some(inbox.queue().to_owned()) }
+        })
+    }
+
+    fn watch(&self, id: TaskId) -> Watch {
+        match self.inbox.get().and_then(|inbox| inbox.known(&id)) {
+            Some(watch) => watch,
+            None => Watch::never(ELSEWHERE),
+        }
+    }
+
+    fn latest<'a>(&'a self, id: &'a TaskId) -> BoxFuture<'a, Result<Latest, StoreError>> {
+        let known = self.inbox.get().and_then(|inbox| inbox.known(id));
+        let latest = known.map(|watch| watch.latest()).ok_or_else(|| ELSEWHERE.into());
+        Box::pin(std::future::ready(latest))
+    }
+
+    /// Nothing is kept that could be removed.
+    fn forget<'a>(&'a self, _: &'a TaskId) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
 
 /// Receives the results of one client. Cloning is cheap; the queue goes with the last clone.
 #[derive(Debug, Clone)]
@@ -74,15 +108,7 @@ struct Shared {
     queue: String,
     /// Turns true once the queue exists.
     open: watch::Sender<bool>,
-    watched: Mutex<HashMap<TaskId, watch::Sender<Latest>>>,
-}
-
-/// Follows the documents of one task. Dropping it stops following.
-#[derive(Debug)]
-pub struct Watch {
-    shared: Arc<Shared>,
-    task_id: TaskId,
-    latest: watch::Receiver<Latest>,
+    watched: Arc<Watched>,
 }
 
 impl Inbox {
@@ -90,8 +116,7 @@ impl Inbox {
     pub fn open(broker: &Broker) -> Self {
         let queue = format!("celeriac.reply.{}", TaskId::random());
         let (open, _) = watch::channel(false);
-        let watched = Mutex::default();
-        let shared = Arc::new(Shared { queue: queue.clone(), open, watched });
+        let shared = Arc::new(Shared { queue: queue.clone(), open, watched: Arc::default() });
         let expires = i64::try_from(REPLY_QUEUE_EXPIRES.as_millis()).unwrap_or(i64::MAX);
         let arguments = Arguments::from([("x-expires".to_owned(), expires.into())]);
         let deliveries = broker.consume(Consume {
@@ -119,58 +144,14 @@ impl Inbox {
         let _ = open.wait_for(|open| *open).await;
     }
 
+    /// Another watch of a task that is watched already.
+    fn known(&self, task_id: &TaskId) -> Option<Watch> {
+        self.shared.watched.another(task_id)
+    }
+
     /// Follows a task. Do it before the task is sent, or a quick answer is missed.
     pub fn watch(&self, task_id: TaskId) -> Watch {
-        let (sender, latest) = watch::channel(None);
-        self.shared.watched().insert(task_id.clone(), sender);
-        Watch { shared: Arc::clone(&self.shared), task_id, latest }
-    }
-}
-
-impl Watch {
-    /// The newest document now.
-    pub fn latest(&self) -> Latest {
-        self.latest.borrow().clone()
-    }
-
-    /// Waits for a newer document. Cancel safe.
-    pub async fn changed(&mut self) -> Latest {
-        // The sender lives as long as this watch, in the table of the watched.
-        if self.latest.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        self.latest.borrow_and_update().clone()
-    }
-
-    /// Waits for the document that ends the task. Cancel safe.
-    pub async fn ended(&mut self) -> Arc<StoredResult> {
-        loop {
-            if let Some(result) = self.latest()
-                && result.state.is_ready()
-            {
-                return result;
-            }
-            self.changed().await;
-        }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.shared.watched().remove(&self.task_id);
-    }
-}
-
-impl Shared {
-    fn watched(&self) -> MutexGuard<'_, HashMap<TaskId, watch::Sender<Latest>>> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn hand_over(&self, result: StoredResult) {
-        match self.watched().get(&result.task_id) {
-            Some(sender) => drop(sender.send_replace(Some(Arc::new(result)))),
-            None => debug!(task.id = %result.task_id, "a result that nobody waits for"),
-        }
+        self.shared.watched.watch(task_id)
     }
 }
 
@@ -180,7 +161,7 @@ async fn receive(mut deliveries: Deliveries, shared: Arc<Shared>) {
     while let Some(delivery) = deliveries.next().await {
         let format = delivery.content_type().and_then(|kind| Format::from_content_type(&kind));
         match StoredResult::decode(format.unwrap_or(Format::Json), delivery.body.clone()) {
-            Ok(result) => shared.hand_over(result),
+            Ok(result) => shared.watched.tell(result),
             Err(error) => debug!(%error, "an unreadable result"),
         }
         delivery.settle.ack();

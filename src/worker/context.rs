@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::handler::{Handler, Registry};
 use crate::protocol::Limits;
 use crate::publisher::Publisher;
-use crate::results::ResultBackend;
+use crate::results::{Reporting, ResultBackend};
 use crate::shutdown::Shutdown;
 use crate::task::{TaskOptions, Tasks};
 use std::collections::HashMap;
@@ -22,6 +22,7 @@ pub(super) struct Context {
     pub(super) name: String,
     pub(super) publisher: Publisher,
     pub(super) results: Arc<dyn ResultBackend>,
+    pub(super) reporting: Reporting,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limits: Limits,
     pub(super) shutdown: Shutdown,

@@ -30,7 +30,7 @@ use crate::handler::Registry;
 use crate::ids;
 use crate::protocol::Limits;
 use crate::publisher::Publisher;
-use crate::results::ResultBackend;
+use crate::results::{self, Reporting, ResultBackend};
 use crate::shutdown::Shutdown;
 use crate::task::Tasks;
 use crate::topology::{self, QueueKind, Topology, names};
@@ -55,6 +55,8 @@ pub struct Worker {
     pub publisher: Publisher,
     /// Where results go.
     pub results: Arc<dyn ResultBackend>,
+    /// How they are written.
+    pub reporting: Reporting,
     /// What it can run.
     pub registry: Registry,
     /// `[worker]`.
@@ -105,6 +107,7 @@ impl Worker {
         // Ends with this function.
         let mut beside = JoinSet::new();
         beside.spawn(self.collect_dead_letters(shutdown.clone()));
+        beside.spawn(self.purge_results(shutdown.clone()));
         let context = Arc::new(self.context(name.clone(), slots, shutdown));
         let mut loops = JoinSet::new();
         for queue in &self.settings.queues {
@@ -146,6 +149,12 @@ impl Worker {
         async move { archive.collect(&shutdown).await }
     }
 
+    /// Removes expired results from stores that do not do it by themselves.
+    fn purge_results(&self, shutdown: Shutdown) -> impl Future<Output = ()> + use<> {
+        let backend = Arc::clone(&self.results);
+        async move { results::purge(&*backend, &shutdown).await }
+    }
+
     fn slot_count(&self) -> usize {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.settings.concurrency.unwrap_or(u32::try_from(cpus).unwrap_or(1)).max(1) as usize
@@ -166,6 +175,7 @@ impl Worker {
             name,
             publisher: self.publisher.clone(),
             results: Arc::clone(&self.results),
+            reporting: self.reporting,
             clock: Arc::clone(&self.clock),
             limits: self.limits.clone(),
             shutdown,

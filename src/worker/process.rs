@@ -5,6 +5,7 @@ use super::attempt::Attempt;
 use super::context::{Context, Known};
 use super::decide::{Decision, Judging, decide};
 use super::outcome::Outcome;
+use super::report;
 use super::run::run;
 use super::settle::{Ended, settle, settle_unreadable};
 use super::slots::Slot;
@@ -75,12 +76,24 @@ async fn attend(
         }
         false => Some(receipt),
     };
+    if cx.reporting.track_started && attempt.wants_result(cx) {
+        Box::pin(tell_started(attempt, cx)).await;
+    }
     let started = Instant::now();
     cx.status.begun();
     let outcome = run(attempt, known, cx).await;
     cx.status.ended();
     drop(slot);
     (outcome, receipt, Some(started.elapsed()))
+}
+
+/// Tells that a task begins. Once: what it ends with replaces this.
+async fn tell_started(attempt: &Attempt, cx: &Context) {
+    if let Ok(document) = report::started(attempt, cx)
+        && let Err(error) = cx.results.store(document).await
+    {
+        warn!(%error, "not told that the task begins");
+    }
 }
 
 /// A slot, after the task's rate. `None` when the worker drains meanwhile.

@@ -3,9 +3,10 @@
 use super::attempt::Attempt;
 use super::context::Context;
 use crate::handler::{Output, TaskError};
-use crate::protocol::{EncodeError, Format, StoredException, StoredResult, TaskState};
+use crate::protocol::{EncodeError, StoredException, StoredResult, TaskState, Value};
 use crate::results::Document;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -24,7 +25,19 @@ pub(super) fn success(
     cx: &Context,
 ) -> Result<Document, EncodeError> {
     let id = attempt.headers.id.clone();
-    document(attempt, StoredResult::success(id, output, cx.clock.now()))
+    document(attempt, StoredResult::success(id, output, cx.clock.now()), cx)
+}
+
+/// That the task begins.
+pub(super) fn started(attempt: &Attempt, cx: &Context) -> Result<Document, EncodeError> {
+    #[derive(Serialize)]
+    struct Where<'a> {
+        pid: u32,
+        hostname: &'a str,
+    }
+    let id = attempt.headers.id.clone();
+    let place = Where { pid: std::process::id(), hostname: &cx.name };
+    document(attempt, StoredResult::state(id, TaskState::Started, place), cx)
 }
 
 /// An error that ends the task, or that it is tried again after.
@@ -41,7 +54,7 @@ pub(super) fn error(
         result.date_done = None;
     }
     result.state = state;
-    document(attempt, result)
+    document(attempt, result, cx)
 }
 
 /// Passes reports of progress on until the task has ended. Never completes. Lossy: what is not
@@ -52,7 +65,7 @@ pub(super) async fn forward(attempt: &Attempt, reports: Option<Reports>, cx: &Co
         let report = reports.borrow_and_update().clone();
         let id = attempt.headers.id.clone();
         let result = StoredResult::state(id, TaskState::progress(), report);
-        if let Ok(document) = document(attempt, result)
+        if let Ok(document) = document(attempt, result, cx)
             && let Err(error) = cx.results.store(document).await
         {
             debug!(%error, "progress not passed on");
@@ -62,20 +75,38 @@ pub(super) async fn forward(attempt: &Attempt, reports: Option<Reports>, cx: &Co
     pending().await
 }
 
-/// A document in the format of the message, which its sender can read.
+/// A document in the configured format, or else that of the message, which its sender can read.
 fn document<R: Serialize>(
     attempt: &Attempt,
     mut result: StoredResult<R>,
+    cx: &Context,
 ) -> Result<Document, EncodeError> {
     result.group_id = attempt.headers.group.clone();
     result.parent_id = attempt.headers.parent_id.clone();
-    let format: Format = attempt.body.format();
+    if cx.reporting.extended {
+        result.extra = extended(attempt, cx);
+    }
+    let format = cx.reporting.format.unwrap_or_else(|| attempt.body.format());
     Ok(Document {
         task_id: attempt.headers.id.clone(),
         reply_to: attempt.properties.reply_to.clone(),
         format,
         body: result.encode(format)?.into(),
+        state: result.state,
     })
+}
+
+/// What Celery adds with `result_extended`. `queue` is the routing key, as there.
+fn extended(attempt: &Attempt, cx: &Context) -> BTreeMap<String, Value> {
+    let fields = [
+        ("name", attempt.headers.task.as_str().into()),
+        ("args", attempt.body.args().unwrap_or(Value::Nil)),
+        ("kwargs", attempt.body.kwargs().unwrap_or(Value::Nil)),
+        ("worker", cx.name.as_str().into()),
+        ("retries", attempt.headers.retries.into()),
+        ("queue", attempt.routing_key.as_str().into()),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// The Python module of an exception that Celery's clients know, so that they raise that one.

@@ -9,11 +9,12 @@ use super::decide::{Decision, Deferral, EXPIRED};
 use super::outcome::Outcome;
 use super::report;
 use crate::archive::{Burial, Reason};
+use crate::backoff::Backoff;
 use crate::broker::{PublishError, RawMessage, Settle};
 use crate::clock;
 use crate::handler::TaskError;
 use crate::protocol::{EncodeError, Envelope, HeaderValue, TaskState, header};
-use crate::results::Document;
+use crate::results::{Document, OnStoreError};
 use crate::topology::Destination;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +23,13 @@ use tracing::{debug, error, warn};
 /// How long one try to publish may take before the delivery is looked at again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The wait between tries to store a result.
-const STORE_PAUSE: Duration = Duration::from_millis(500);
+/// The waits between tries to store a result.
+const STORE_PAUSES: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    factor: 2.0,
+    max: Duration::from_secs(5),
+    jitter: 0.5,
+};
 
 /// What became of a step that must be done before the acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +39,8 @@ enum Step {
     Impossible,
     /// The broker has taken the delivery back: it will be handed out again.
     Void,
+    /// Not before the worker stops: the delivery goes back, to be handed out again.
+    Unfinished,
 }
 
 /// An attempt with its outcome.
@@ -71,6 +79,7 @@ pub(super) async fn settle(
         // The queue's dead-letter exchange is the last place where it is not lost.
         Step::Impossible => receipt.reject(),
         Step::Void => debug!("the broker has taken the message back"),
+        Step::Unfinished => receipt.give_back(),
     }
 }
 
@@ -89,6 +98,7 @@ pub(super) async fn settle_unreadable(no_task: NoTask, cx: &Context) {
     match publish(message, Some(&delivery.settle), cx).await {
         Step::Done => delivery.settle.ack(),
         Step::Impossible => delivery.settle.reject(),
+        Step::Unfinished => delivery.settle.give_back(),
         Step::Void => {}
     }
 }
@@ -131,7 +141,10 @@ impl Settling<'_> {
         envelope.headers.retries = envelope.headers.retries.saturating_add(1);
         envelope.headers.eta = None;
         match self.send_back(envelope, after).await {
-            Step::Done => self.tell_error(TaskState::Retry, error).await,
+            Step::Done => {
+                self.tell_retry(error).await;
+                Step::Done
+            }
             other => other,
         }
     }
@@ -219,23 +232,46 @@ impl Settling<'_> {
         }
     }
 
-    /// Stores a result; tries until it is stored or the delivery is void.
+    /// Tells that the task will be tried again. Once: the retry is under way already, and what it
+    /// ends with replaces this.
+    async fn tell_retry(&self, error: &TaskError) {
+        if self.attempt.wants_result(self.cx)
+            && let Ok(document) = report::error(self.attempt, TaskState::Retry, error, self.cx)
+            && let Err(error) = self.cx.results.store(document).await
+        {
+            warn!(%error, "not told that the task is tried again");
+        }
+    }
+
+    /// Stores a result; tries until it is stored, the delivery is void, the worker stops, or as
+    /// `on_store_error` says.
     async fn store(&self, document: Document) -> Step {
+        let mut repetition = 0;
         loop {
-            match self.cx.results.store(document.clone()).await {
+            let error = match self.cx.results.store(document.clone()).await {
                 Ok(()) => return Step::Done,
-                Err(error) if error.is_transient => {
-                    if self.is_void() {
-                        return Step::Void;
-                    }
-                    warn!(%error, "not acknowledging before the result is stored, trying again");
-                    self.cx.clock.allow(STORE_PAUSE).await;
-                }
-                Err(error) => {
-                    error!(%error, "the result can never be stored; the task is done without it");
-                    return Step::Done;
-                }
+                Err(error) => error,
+            };
+            if !error.is_transient {
+                error!(%error, "the result can never be stored; the task is done without it");
+                return Step::Done;
             }
+            if self.is_void() {
+                return Step::Void;
+            }
+            if self.cx.reporting.on_store_error == OnStoreError::Drop {
+                warn!(%error, "the result is not stored; acknowledging the task without it");
+                return Step::Done;
+            }
+            warn!(%error, "not acknowledging before the result is stored, trying again");
+            tokio::select! {
+                () = self.cx.shutdown.draining() => {
+                    warn!("the worker stops before the result is stored, giving the task back");
+                    return Step::Unfinished;
+                }
+                () = self.cx.clock.allow(STORE_PAUSES.random_wait(repetition)) => {}
+            }
+            repetition = repetition.saturating_add(1);
         }
     }
 

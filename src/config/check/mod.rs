@@ -3,6 +3,7 @@
 mod addresses;
 mod broker;
 mod queues;
+mod results;
 mod tasks;
 
 use super::Config;
@@ -24,6 +25,7 @@ pub(super) fn check(config: &Config, layers: &[Layer]) -> Vec<Problem> {
     checks.consumed_queues();
     checks.routes();
     checks.tasks();
+    checks.results();
     checks.ops();
     checks.problems
 }
