@@ -13,11 +13,25 @@ impl TaskId {
         Self(uuid::Uuid::new_v4().to_string())
     }
 
+    /// The id that follows from `source` and `number`: always the same one, in the form of a
+    /// random UUID. For telling things apart, not for keeping secrets.
+    pub fn derived(source: &str, number: u32) -> Self {
+        let bytes = source.bytes().chain(number.to_be_bytes());
+        let hash =
+            bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(FNV_PRIME));
+        let id = uuid::Builder::from_random_bytes(hash.to_be_bytes()).into_uuid();
+        Self(id.to_string())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+/// The constants of FNV-1a with 128 bits.
+const FNV_OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
 impl From<String> for TaskId {
     fn from(text: String) -> Self {

@@ -12,6 +12,7 @@ pub mod app;
 pub mod archive;
 pub mod backoff;
 pub mod broker;
+pub mod canvas;
 pub mod cli;
 pub mod client;
 pub mod clock;

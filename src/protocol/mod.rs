@@ -16,6 +16,7 @@ mod headers;
 mod limits;
 mod result;
 mod scan;
+mod signature;
 mod state;
 mod unreadable;
 mod v1;
@@ -25,7 +26,7 @@ pub use body::{Arguments, Body};
 pub use bytes::Bytes;
 pub use compression::Compression;
 pub use delayed::delayed_routing_key;
-pub use embed::{Embed, Signature};
+pub use embed::Embed;
 pub use format::{DecodeError, EncodeError, Format};
 pub use headers::{Headers, TimeLimits, header, is_broker_header, is_death_header};
 pub use limits::Limits;
@@ -33,6 +34,7 @@ pub use result::{Raw, StoredException, StoredResult};
 /// A value in a body or a signature. It holds whatever JSON and MessagePack can hold, binary
 /// included.
 pub use rmpv::Value;
+pub use signature::Signature;
 pub use state::TaskState;
 pub use unreadable::Unreadable;
 pub use v1::upgrade_v1;

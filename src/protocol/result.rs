@@ -191,6 +191,27 @@ impl Raw {
         Self { format: Format::Json, bytes: Bytes::from_static(b"null") }
     }
 
+    /// Encodes a value.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written in this format.
+    pub fn encode<T: Serialize + ?Sized>(format: Format, value: &T) -> Result<Self, EncodeError> {
+        Ok(Self::new(format, format.encode(value)?))
+    }
+
+    /// The same value in another format.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written in that format.
+    pub fn to_format(&self, format: Format) -> Result<Self, EncodeError> {
+        if self.format == format {
+            return Ok(self.clone());
+        }
+        Self::encode(format, self)
+    }
+
     /// Decodes the value.
     ///
     /// # Errors

@@ -44,6 +44,10 @@ pub trait ChordStore: fmt::Debug + Send + Sync {
     /// have taken it: the body may be sent twice, with one id.
     fn renew<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<bool, StoreError>>;
 
+    /// Gives a claim back at once, when the body will not be sent by its holder. A store whose
+    /// claims lapse by themselves need not do anything.
+    fn release(&self, _claim: &Claim) {}
+
     /// Forgets a chord whose body was sent, or which has failed. What arrives afterwards is told
     /// [`Arrived::Done`].
     fn finish<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<(), StoreError>>;
@@ -69,6 +73,9 @@ pub struct Arrival<'a> {
     pub group_id: &'a str,
     /// The member's place in the group, from its `group_index`.
     pub position: Option<u64>,
+    /// How many members there are, where the message says so: ours do, Celery's do not. Only a
+    /// store that cannot keep the number needs it.
+    pub members: Option<u64>,
     /// How it ended: `SUCCESS`, `FAILURE` or `REVOKED`.
     pub document: &'a Document,
 }

@@ -423,5 +423,6 @@ fn any_signature() -> impl Strategy<Value = Signature> {
         options,
         subtask_type,
         immutable,
+        chord_size: None,
     })
 }
