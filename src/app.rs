@@ -1,6 +1,9 @@
 //! Puts the parts together as a configuration asks for them.
 
-use crate::broker::{Broker, ConnectError};
+mod rehearsal;
+pub mod testing;
+
+use crate::broker::{Broker, ConnectError, DeclareError};
 use crate::client::Client;
 use crate::client::ResultHandle;
 use crate::clock::{Clock, SystemClock};
@@ -11,6 +14,7 @@ use crate::publisher::Publisher;
 use crate::results::{self, OpenError};
 use crate::topology::{BadPattern, Router};
 use crate::worker::Worker;
+use rehearsal::Rehearsal;
 use std::sync::Arc;
 
 /// A configuration with its connection to the broker. Cloning is cheap.
@@ -32,6 +36,8 @@ pub struct App {
     config: Arc<Config>,
     client: Client,
     clock: Arc<dyn Clock>,
+    /// What there is besides when there is no broker.
+    rehearsal: Option<Arc<Rehearsal>>,
 }
 
 /// Why an [`App`] could not connect.
@@ -47,6 +53,9 @@ pub enum AppError {
     /// The result backend cannot be had.
     #[error(transparent)]
     Results(#[from] OpenError),
+    /// The configuration asks a broker in memory for what no broker would give.
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
 }
 
 impl App {
@@ -58,10 +67,20 @@ impl App {
     /// repaired, and a store for results need not be there yet.
     pub async fn connect(config: impl Into<Config>) -> Result<Self, AppError> {
         let config = config.into();
+        // What is wrong with the configuration is said before anybody is bothered.
+        Router::from_settings(&config.topology())?;
+        let broker = Broker::connect(&config.broker, config.publisher.in_flight).await?;
+        Self::on(broker, config, Arc::new(SystemClock), None)
+    }
+
+    fn on(
+        broker: Broker,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        rehearsal: Option<Arc<Rehearsal>>,
+    ) -> Result<Self, AppError> {
         let topology = config.topology();
         let router = Router::from_settings(&topology)?;
-        let broker = Broker::connect(&config.broker, config.publisher.in_flight).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let deadline = config.publisher.deadline;
         let results = results::open(&config.results, &broker, deadline)?;
         let publisher = Publisher::new(
@@ -72,7 +91,8 @@ impl App {
             router,
             Arc::clone(&clock),
         );
-        Ok(Self { config: Arc::new(config), client: Client::new(publisher, results), clock })
+        let client = Client::new(publisher, results);
+        Ok(Self { config: Arc::new(config), client, clock, rehearsal })
     }
 
     /// The configuration.
@@ -108,7 +128,7 @@ impl App {
     /// A worker that runs what is in `registry`.
     pub fn worker(&self, registry: Registry) -> Worker {
         let config = &self.config;
-        Worker {
+        let worker = Worker {
             broker: self.broker().clone(),
             publisher: self.client.publisher().clone(),
             results: Arc::clone(self.client.results()),
@@ -120,6 +140,12 @@ impl App {
             limits: (&config.limits).into(),
             clock: Arc::clone(&self.clock),
             status: Worker::status(&config.worker),
+            journal: None,
+            chance: fastrand::f64,
+        };
+        match &self.rehearsal {
+            Some(rehearsal) => rehearsal.direct(worker),
+            None => worker,
         }
     }
 

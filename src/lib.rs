@@ -33,6 +33,8 @@ pub mod topology;
 pub mod units;
 pub mod worker;
 
+pub use app::testing;
+
 /// The README's code is compiled with the documentation's.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

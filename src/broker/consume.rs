@@ -1,6 +1,6 @@
 //! Consuming: a stream of deliveries that outlives connections.
 //!
-//! [`Deliveries`] opens a channel of its own, consumes, and opens another when the channel or the
+//! [`Consumption`] opens a channel of its own, consumes, and opens another when the channel or the
 //! connection breaks or the broker cancels the consumer. A delivery belongs to the channel that
 //! brought it: when that channel is gone the delivery is void, because the broker hands the message
 //! out again.
@@ -8,8 +8,7 @@
 use super::acks::{Ack, Ledger};
 use super::connection::{Link, Up};
 use super::declare::{declare, declare_queue};
-use crate::protocol::Bytes;
-use crate::topology::{Queue, Topology};
+use super::{Consume, Delivery, Settle};
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use lapin::options::{
@@ -17,7 +16,7 @@ use lapin::options::{
     BasicRejectOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Consumer};
+use lapin::{Channel, Consumer};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,35 +28,8 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, info, warn};
 
-/// When finished deliveries are acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AckPolicy {
-    /// As soon as this many are finished; 1 acknowledges each at once.
-    pub every: usize,
-    /// And never later than this after one is finished.
-    pub within: Duration,
-}
-
-/// What to consume and how.
-#[derive(Debug, Clone)]
-pub struct Consume {
-    /// The queue.
-    pub queue: String,
-    /// Declared each time before consuming, for a queue that lives no longer than its client.
-    pub declare: Option<Queue>,
-    /// Declared when the queue turns out to be missing, so that one that somebody deletes comes
-    /// back with its bindings. `None` waits until somebody makes it.
-    pub repair: Option<Topology>,
-    /// Most deliveries that are not acknowledged yet, at least 1.
-    pub prefetch: u16,
-    /// When to acknowledge.
-    pub acks: AckPolicy,
-    /// Shown by the broker in the list of consumers; made unique here.
-    pub tag: String,
-}
-
-/// Deliveries of one queue, over reconnections. Ends only after [`Deliveries::stop`].
-pub struct Deliveries {
+/// Deliveries of one queue over connections to RabbitMQ.
+pub(super) struct Consumption {
     link: Link,
     consume: Arc<Consume>,
     queue: Arc<str>,
@@ -106,36 +78,15 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// The same, when we are about to stop and lose nothing by not hearing it.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// One message handed to us, not yet settled.
-///
-/// Dropping it without settling leaves it with us until the channel closes; then the broker hands
-/// it out again.
+/// Settles one delivery of a [`Consumption`].
 #[derive(Debug)]
-pub struct Delivery {
-    /// The queue it came from.
-    pub queue: Arc<str>,
-    /// The exchange it was published to last.
-    pub exchange: String,
-    /// Its routing key.
-    pub routing_key: String,
-    /// Whether the broker has handed it out before.
-    pub redelivered: bool,
-    pub(crate) properties: BasicProperties,
-    /// The body, as it came over the wire.
-    pub body: Bytes,
-    /// What settles it.
-    pub settle: Settle,
-}
-
-/// Settles one delivery, exactly once.
-#[derive(Debug)]
-pub struct Settle {
+pub(super) struct Receipt {
     line: Arc<Line>,
     tag: u64,
 }
 
-impl Deliveries {
-    pub(crate) fn new(link: Link, consume: Consume) -> Self {
+impl Consumption {
+    pub(super) fn new(link: Link, consume: Consume) -> Self {
         let consume = Arc::new(consume);
         let prefetch = consume.prefetch.max(1);
         let opening = open(link.clone(), Arc::clone(&consume), prefetch).boxed();
@@ -151,17 +102,17 @@ impl Deliveries {
     }
 
     /// The queue that is consumed.
-    pub fn queue(&self) -> &Arc<str> {
+    pub(super) fn queue(&self) -> &Arc<str> {
         &self.queue
     }
 
     /// How many deliveries may be with us, not acknowledged.
-    pub fn prefetch(&self) -> u16 {
+    pub(super) fn prefetch(&self) -> u16 {
         self.prefetch
     }
 
     /// Whether a consumer is running at the broker.
-    pub fn is_consuming(&self) -> bool {
+    pub(super) fn is_consuming(&self) -> bool {
         let open = match &self.state {
             State::Consuming(open) => Some(open),
             _ => self.leaving.as_ref(),
@@ -170,7 +121,7 @@ impl Deliveries {
     }
 
     /// Waits until the first consumer has started. Cancel safe.
-    pub async fn opened(&mut self) {
+    pub(super) async fn opened(&mut self) {
         if let State::Opening(opening) = &mut self.state
             && let Some(open) = opening.await
         {
@@ -185,7 +136,7 @@ impl Deliveries {
     /// back to the queue, and comes again marked as redelivered.
     ///
     /// While a consumer is being started this does nothing: ask again once it runs.
-    pub fn set_prefetch(&mut self, prefetch: u16) {
+    pub(super) fn set_prefetch(&mut self, prefetch: u16) {
         let State::Consuming(current) = &self.state else { return };
         self.prefetch = prefetch.max(1);
         let line = Arc::clone(&current.line);
@@ -204,7 +155,7 @@ impl Deliveries {
     }
 
     /// Starts a fresh consumer on a fresh channel; what is here becomes void.
-    pub fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         if let State::Consuming(open) = &self.state {
             open.line.void.store(true, Ordering::Release);
         }
@@ -215,7 +166,7 @@ impl Deliveries {
     }
 
     /// Takes the connection for dead: every channel on it ends, and another is made.
-    pub fn abandon_connection(&mut self) {
+    pub(super) fn abandon_connection(&mut self) {
         self.link.abandon();
     }
 
@@ -228,7 +179,7 @@ impl Deliveries {
 
     /// Takes in nothing more and gives back what has not been looked at. What has been handed out
     /// can still be settled.
-    pub async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         let state = std::mem::replace(&mut self.state, State::Stopped(None));
         let leaving = self.leaving.take();
         let open = match state {
@@ -265,7 +216,7 @@ impl Deliveries {
 
     /// Sends the acknowledgements that are due and closes the channel once the broker has read
     /// them. Call it when everything handed out is settled.
-    pub async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         self.stop().await;
         let State::Stopped(Some(line)) = &self.state else { return };
         line.flush();
@@ -278,7 +229,7 @@ impl Deliveries {
     }
 }
 
-impl Stream for Deliveries {
+impl Stream for Consumption {
     type Item = Delivery;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
@@ -321,47 +272,40 @@ impl Stream for Deliveries {
     }
 }
 
-impl Delivery {
-    /// The content type, if the sender set one.
-    pub fn content_type(&self) -> Option<String> {
-        self.properties.content_type().as_ref().map(ToString::to_string)
-    }
-}
-
-impl Settle {
+impl Receipt {
     /// Whether the broker has taken the delivery back, so that settling it means nothing and the
     /// message is handed out again.
-    pub fn is_void(&self) -> bool {
+    pub(super) fn is_void(&self) -> bool {
         self.line.is_gone()
     }
 
     /// Acknowledges: the broker forgets the message. Returns at once; the acknowledgement is sent
     /// with others of its run.
-    pub fn ack(self) {
+    pub(super) fn ack(self) {
         self.line.finish(self.tag);
     }
 
-    /// As [`Settle::ack`], and sends the acknowledgement at once.
-    pub fn ack_now(self) {
+    /// As [`Receipt::ack`], and sends the acknowledgement at once.
+    pub(super) fn ack_now(self) {
         self.line.finish(self.tag);
         self.line.flush();
     }
 
     /// Gives the message back to its queue, at once. It does not count as a failed delivery on
     /// RabbitMQ 4.3.
-    pub fn give_back(self) {
+    pub(super) fn give_back(self) {
         self.line.nack(self.tag);
     }
 
     /// Refuses the message: the queue's dead-letter exchange gets it.
-    pub fn reject(self) {
+    pub(super) fn reject(self) {
         self.line.reject(self.tag);
     }
 }
 
-impl std::fmt::Debug for Deliveries {
+impl std::fmt::Debug for Consumption {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deliveries")
+        f.debug_struct("Consumption")
             .field("queue", &self.queue)
             .field("prefetch", &self.prefetch)
             .finish_non_exhaustive()
@@ -377,7 +321,7 @@ fn accept(queue: &Arc<str>, line: &Arc<Line>, delivery: lapin::message::Delivery
         redelivered: delivery.redelivered,
         properties: delivery.properties,
         body: delivery.data.into(),
-        settle: Settle { line: Arc::clone(line), tag: delivery.delivery_tag },
+        settle: Settle::of_channel(Receipt { line: Arc::clone(line), tag: delivery.delivery_tag }),
     }
 }
 

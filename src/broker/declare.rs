@@ -4,8 +4,8 @@
 //! and does not say what it was about, so on a refusal everything is declared once more, one by
 //! one: declaring what exists changes nothing.
 
-use super::Broker;
 use super::fields::table;
+use super::{Backing, Broker};
 use crate::topology::{Binding, Difference, Endpoint, Exchange, Object, Queue, Topology, names};
 use futures::{StreamExt, TryStreamExt};
 use lapin::options::{
@@ -84,6 +84,9 @@ impl Broker {
     /// # Errors
     /// The first thing that could not be declared; what came before it stays declared.
     pub async fn declare(&self, topology: &Topology) -> Result<(), DeclareError> {
+        if let Some(memory) = self.memory() {
+            return memory.declare(topology);
+        }
         let connection = self.connection().await?;
         declare(&connection, topology).await
     }
@@ -93,6 +96,9 @@ impl Broker {
     /// # Errors
     /// As [`Broker::declare`].
     pub async fn declare_ladder(&self, ladder: &Topology) -> Result<(), DeclareError> {
+        if let Some(memory) = self.memory() {
+            return memory.declare(ladder);
+        }
         let connection = self.connection().await?;
         let channel = open(&connection).await?;
         if check_exchange(&channel, names::DELAY_READY).await.is_ok() {
@@ -111,6 +117,9 @@ impl Broker {
         exchange: &str,
         topology: &Topology,
     ) -> Result<(), DeclareError> {
+        if let Some(memory) = self.memory() {
+            return memory.declare_beside(exchange, topology);
+        }
         let connection = self.connection().await?;
         let channel = open(&connection).await?;
         if check_exchange(&channel, exchange).await.is_err() {
@@ -126,6 +135,9 @@ impl Broker {
     /// # Errors
     /// The first thing that is missing.
     pub async fn verify(&self, topology: &Topology) -> Result<(), DeclareError> {
+        if let Some(memory) = self.memory() {
+            return memory.verify(topology);
+        }
         let connection = self.connection().await?;
         let mut channel = open(&connection).await?;
         for exchange in &topology.exchanges {
@@ -142,7 +154,11 @@ impl Broker {
 
     /// The connection to ask and declare on: the consuming one, which alarms do not stop.
     pub(super) async fn connection(&self) -> Result<Arc<Connection>, DeclareError> {
-        match tokio::time::timeout(PATIENCE, self.inner.consume.up()).await {
+        let Backing::RabbitMq(inner) = &self.backing else {
+            let reason = "a broker in memory has no connection".to_owned();
+            return Err(DeclareError::Interrupted(reason));
+        };
+        match tokio::time::timeout(PATIENCE, inner.consume.up()).await {
             Ok(Some(up)) => Ok(up.connection),
             Ok(None) => Err(DeclareError::Interrupted("the connection is closed".to_owned())),
             Err(_) => {
@@ -228,7 +244,7 @@ impl Item<'_> {
     }
 
     /// AMQP has one byte for the length of a name.
-    fn check_names(self) -> Result<(), DeclareError> {
+    pub(super) fn check_names(self) -> Result<(), DeclareError> {
         let longest = match self {
             Self::Exchange(exchange) => exchange.name.len(),
             Self::Queue(queue) => queue.name.len(),
@@ -243,7 +259,7 @@ impl Item<'_> {
 }
 
 /// In the order of declaration. The mark of a complete ladder comes after everything else.
-fn items(topology: &Topology) -> impl Iterator<Item = Item<'_>> {
+pub(super) fn items(topology: &Topology) -> impl Iterator<Item = Item<'_>> {
     let is_mark = |exchange: &&Exchange| exchange.name == names::DELAY_READY;
     let exchanges = topology.exchanges.iter().filter(move |it| !is_mark(it)).map(Item::Exchange);
     let queues = topology.queues.iter().map(Item::Queue);

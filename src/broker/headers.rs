@@ -112,6 +112,29 @@ impl RawMessage {
         message
     }
 
+    /// The same message without a time to live.
+    #[must_use]
+    pub(super) fn without_expiration(mut self) -> Self {
+        if self.properties.expiration().is_some() {
+            let mode = *self.properties.delivery_mode();
+            self.properties = without_sender(&self.properties);
+            if let Some(mode) = mode {
+                self.properties = self.properties.with_delivery_mode(mode);
+            }
+        }
+        self
+    }
+
+    /// The same message as a stream keeps it: without headers that are lists or tables.
+    #[must_use]
+    pub(super) fn without_nesting(self) -> Self {
+        self.edit(|table| {
+            table.retain(|_, field| {
+                !matches!(field, AMQPValue::FieldArray(_) | AMQPValue::FieldTable(_))
+            });
+        })
+    }
+
     /// The same message with floating-point numbers for decimals. A stream of RabbitMQ 3 breaks the
     /// connection of whoever sends it a decimal.
     #[must_use]

@@ -38,6 +38,9 @@ impl Broker {
     /// # Errors
     /// The queue exists and may not be looked at, or the connection broke.
     pub async fn depth(&self, queue: &str) -> Result<Option<Depth>, DeclareError> {
+        if let Some(memory) = self.memory() {
+            return Ok(memory.depth(queue));
+        }
         let connection = self.connection().await?;
         let channel = declare::open(&connection).await?;
         let passive = Queue { declare: false, ..Queue::named(queue) };
@@ -62,6 +65,9 @@ impl Broker {
     /// # Errors
     /// The connection broke.
     pub async fn differences(&self, topology: &Topology) -> Result<Vec<Finding>, DeclareError> {
+        if let Some(memory) = self.memory() {
+            return Ok(memory.differences(topology));
+        }
         let connection = self.connection().await?;
         let channel = declare::open(&connection).await?;
         let mut probe = Probe { connection: &connection, channel };

@@ -12,9 +12,11 @@ mod acks;
 mod connection;
 mod consume;
 mod declare;
+mod deliveries;
 mod fields;
 mod headers;
 mod inspect;
+mod memory;
 mod message;
 mod publish;
 mod settings;
@@ -22,15 +24,19 @@ mod stream;
 mod wire;
 
 pub use connection::ConnectError;
-pub use consume::{AckPolicy, Consume, Deliveries, Delivery, Settle};
 pub use declare::DeclareError;
+pub use deliveries::{AckPolicy, Consume, Deliveries, Delivery, Settle};
 pub use inspect::Depth;
+pub(crate) use memory::Memory;
 pub use message::RawMessage;
 pub use publish::PublishError;
 pub use settings::{Reconnect, Settings, Tls};
 pub use stream::{StreamError, StreamReader, StreamStart};
 
+use crate::clock::VirtualClock;
 use connection::{Link, Purpose};
+use consume::Consumption;
+use memory::Subscription;
 use publish::Confirms;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,7 +45,13 @@ use tokio::task::JoinSet;
 /// A handle on the broker. Cloning is cheap; the connections close with the last clone.
 #[derive(Debug, Clone)]
 pub struct Broker {
-    inner: Arc<Inner>,
+    backing: Backing,
+}
+
+#[derive(Debug, Clone)]
+enum Backing {
+    RabbitMq(Arc<Inner>),
+    Memory(Memory),
 }
 
 #[derive(Debug)]
@@ -69,7 +81,13 @@ impl Broker {
         tasks.spawn(consuming.run(Some(first_consume)));
         tasks.spawn(pump.run());
         let inner = Inner { publish, consume, confirms, tasks: Mutex::new(tasks) };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { backing: Backing::RabbitMq(Arc::new(inner)) })
+    }
+
+    /// A broker of its own in memory, empty, whose time is `clock`: for tests. It goes with the
+    /// last handle.
+    pub fn in_memory(clock: VirtualClock) -> Self {
+        Memory::new(clock).into()
     }
 
     /// Publishes one message: persistent if its properties say so, mandatory, confirmed. Waits out
@@ -80,27 +98,35 @@ impl Broker {
         message: Arc<RawMessage>,
         deadline: Duration,
     ) -> Result<(), PublishError> {
-        self.inner.confirms.publish(message, deadline).await
+        match &self.backing {
+            Backing::RabbitMq(inner) => inner.confirms.publish(message, deadline).await,
+            Backing::Memory(memory) => memory.publish(&message),
+        }
     }
 
     /// Consumes a queue until [`Deliveries::stop`].
     pub fn consume(&self, consume: Consume) -> Deliveries {
-        Deliveries::new(self.inner.consume.clone(), consume)
+        match &self.backing {
+            Backing::RabbitMq(inner) => {
+                Deliveries::of_channel(Consumption::new(inner.consume.clone(), consume))
+            }
+            Backing::Memory(memory) => Deliveries::of_memory(Subscription::new(memory, consume)),
+        }
     }
 
     /// Whether both connections are up.
     pub fn is_connected(&self) -> bool {
-        self.inner.publish.is_up() && self.inner.consume.is_up()
+        self.inner().is_none_or(|inner| inner.publish.is_up() && inner.consume.is_up())
     }
 
     /// Why the broker takes no publications at the moment, if it does not.
     pub fn blocked(&self) -> Option<String> {
-        self.inner.publish.blocked().map(|reason| reason.to_string())
+        self.inner()?.publish.blocked().map(|reason| reason.to_string())
     }
 
     /// Why there is no connection, as far as known.
     pub fn last_error(&self) -> Option<String> {
-        let inner = &self.inner;
+        let inner = self.inner()?;
         let error = inner.publish.last_error().or_else(|| inner.consume.last_error());
         error.map(|error| error.to_string())
     }
@@ -108,18 +134,40 @@ impl Broker {
     /// Counts the lives of the publishing connection; what was checked on an earlier one may have
     /// changed.
     pub fn generation(&self) -> u64 {
-        self.inner.publish.generation()
+        self.inner().map_or(1, |inner| inner.publish.generation())
     }
 
     /// Closes both connections in order. Publish nothing afterwards.
     pub async fn close(&self) {
-        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        for link in [&self.inner.publish, &self.inner.consume] {
+        let Some(inner) = self.inner() else { return };
+        inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        for link in [&inner.publish, &inner.consume] {
             if let Some(connection) = link.now() {
                 let closing = connection.close(200, "done".into());
                 // A broker that does not answer does not keep us.
                 let _ = tokio::time::timeout(Duration::from_secs(2), closing).await;
             }
         }
+    }
+
+    fn inner(&self) -> Option<&Inner> {
+        match &self.backing {
+            Backing::RabbitMq(inner) => Some(inner),
+            Backing::Memory(_) => None,
+        }
+    }
+
+    /// The broker in memory, if it is one.
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        match &self.backing {
+            Backing::RabbitMq(_) => None,
+            Backing::Memory(memory) => Some(memory),
+        }
+    }
+}
+
+impl From<Memory> for Broker {
+    fn from(memory: Memory) -> Self {
+        Self { backing: Backing::Memory(memory) }
     }
 }

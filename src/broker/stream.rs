@@ -5,6 +5,7 @@
 //! comes.
 
 use super::declare;
+use super::memory;
 use super::{Broker, DeclareError, RawMessage};
 use crate::topology::Queue;
 use futures::StreamExt;
@@ -55,7 +56,17 @@ impl StreamError {
 
 /// A reader that ends when it has caught up.
 #[derive(Debug)]
-pub struct StreamReader {
+pub struct StreamReader(Source);
+
+#[derive(Debug)]
+enum Source {
+    Channel(Box<Reading>),
+    Memory(memory::Reader),
+}
+
+/// A stream of RabbitMQ being read.
+#[derive(Debug)]
+struct Reading {
     stream: String,
     channel: Channel,
     consumer: Consumer,
@@ -90,6 +101,9 @@ impl Broker {
         stream: &str,
         start: StreamStart,
     ) -> Result<StreamReader, StreamError> {
+        if let Some(memory) = self.memory() {
+            return Ok(StreamReader(Source::Memory(memory.read_stream(stream, start)?)));
+        }
         let connection = self.connection().await?;
         let near_end = near_end(&connection, stream).await?;
         let channel = declare::open(&connection).await?;
@@ -97,7 +111,8 @@ impl Broker {
         let consumer = consumer.map_err(|error| interrupted(stream, &error))?;
         let stream = stream.to_owned();
         let caught_up = near_end.is_none().then(Instant::now);
-        Ok(StreamReader { stream, channel, consumer, near_end, caught_up, unacknowledged: 0 })
+        let reading = Reading { stream, channel, consumer, near_end, caught_up, unacknowledged: 0 };
+        Ok(StreamReader(Source::Channel(Box::new(reading))))
     }
 }
 
@@ -107,6 +122,22 @@ impl StreamReader {
     /// # Errors
     /// The connection broke. What was read is good; read on from the next offset.
     pub async fn next(&mut self) -> Result<Option<(u64, RawMessage)>, StreamError> {
+        match &mut self.0 {
+            Source::Channel(reading) => reading.next().await,
+            Source::Memory(reader) => Ok(reader.next()),
+        }
+    }
+
+    /// Says that we listen no more.
+    pub async fn close(self) {
+        if let Source::Channel(reading) = self.0 {
+            declare::close(&reading.channel).await;
+        }
+    }
+}
+
+impl Reading {
+    async fn next(&mut self) -> Result<Option<(u64, RawMessage)>, StreamError> {
         let patience = if self.caught_up.is_some() { QUIET } else { BROKEN_OFF };
         let delivery = match tokio::time::timeout(patience, self.consumer.next()).await {
             Err(_) => return Ok(None),
@@ -125,11 +156,6 @@ impl StreamReader {
             return Ok(None);
         }
         Ok(Some((offset, message)))
-    }
-
-    /// Says that we listen no more.
-    pub async fn close(self) {
-        declare::close(&self.channel).await;
     }
 
     async fn acknowledge(&mut self, tag: u64) -> Result<(), StreamError> {

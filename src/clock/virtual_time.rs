@@ -5,7 +5,8 @@ use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
-use tokio::sync::oneshot;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
 
 /// A clock that stands still until it is moved. Cloning is cheap; all clones are one clock.
 ///
@@ -23,6 +24,15 @@ use tokio::sync::oneshot;
 #[derive(Debug, Clone)]
 pub struct VirtualClock {
     state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+    /// Whether those who sleep by this handle are counted.
+    counts: Counts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    Sleepers,
+    Nobody,
 }
 
 #[derive(Debug)]
@@ -42,10 +52,10 @@ struct Sleeper {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Waits for nothing but this clock.
+    /// Waits for nothing but this clock, and is counted.
     Asleep,
-    /// Waits for something outside as well.
-    Allowing,
+    /// Is not counted, or waits for something outside as well.
+    Other,
 }
 
 /// A place among the sleepers, given up when it is dropped.
@@ -63,7 +73,14 @@ impl VirtualClock {
     /// A clock that stands at `time`.
     pub fn starting_at(time: SystemTime) -> Self {
         let state = State { started: time, now: time, sleepers: BTreeMap::new(), lain_down: 0 };
-        Self { state: Arc::new(Mutex::new(state)) }
+        let (state, changed) = (Arc::new(Mutex::new(state)), Arc::default());
+        Self { state, changed, counts: Counts::Nobody }
+    }
+
+    /// The same clock for those of whom [`VirtualClock::asleep`] tells how many sleep.
+    #[must_use]
+    pub fn counting(&self) -> Self {
+        Self { counts: Counts::Sleepers, ..self.clone() }
     }
 
     /// Moves the clock on and wakes whoever sleeps until then, the earliest first.
@@ -90,10 +107,15 @@ impl VirtualClock {
         self.state().sleepers.first_key_value().map(|((time, _), _)| *time)
     }
 
-    /// How many wait for nothing but this clock.
+    /// How many sleep by a [counting](VirtualClock::counting) handle, and wait for nothing else.
     pub fn asleep(&self) -> usize {
         let state = self.state();
         state.sleepers.values().filter(|sleeper| sleeper.kind == Kind::Asleep).count()
+    }
+
+    /// Completes when somebody lies down to sleep after this call.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     fn lie_down(&self, wait: Duration, kind: Kind) -> Option<Place> {
@@ -106,6 +128,8 @@ impl VirtualClock {
         let key = (time, state.lain_down);
         let (wake, woken) = oneshot::channel();
         state.sleepers.insert(key, Sleeper { wake, kind });
+        drop(state);
+        self.changed.notify_waiters();
         Some(Place { clock: self.clone(), key, woken })
     }
 
@@ -125,7 +149,11 @@ impl Clock for VirtualClock {
     }
 
     fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
-        let place = self.lie_down(wait, Kind::Asleep);
+        let kind = match self.counts {
+            Counts::Sleepers => Kind::Asleep,
+            Counts::Nobody => Kind::Other,
+        };
+        let place = self.lie_down(wait, kind);
         Box::pin(async move {
             if let Some(mut place) = place {
                 let _ = (&mut place.woken).await;
@@ -136,7 +164,7 @@ impl Clock for VirtualClock {
     /// Ends with this clock or with the real one, whichever comes first: what is outside goes on in
     /// real time, and a test may still leap over its end.
     fn allow(&self, limit: Duration) -> BoxFuture<'static, ()> {
-        let place = self.lie_down(limit, Kind::Allowing);
+        let place = self.lie_down(limit, Kind::Other);
         Box::pin(async move {
             if let Some(mut place) = place {
                 let _ = tokio::time::timeout(limit, &mut place.woken).await;
@@ -160,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_sleeper_wakes_when_its_time_has_come_and_not_before() {
-        let clock = VirtualClock::starting_at(SystemTime::UNIX_EPOCH);
+        let clock = VirtualClock::starting_at(SystemTime::UNIX_EPOCH).counting();
         let mut sleeping = clock.sleep(SECOND * 2);
         clock.advance(SECOND);
         assert!((&mut sleeping).now_or_never().is_none());
@@ -182,7 +210,7 @@ mod tests {
     async fn what_is_outside_is_allowed_its_time_on_either_clock() {
         let clock = VirtualClock::starting_at(SystemTime::UNIX_EPOCH);
         clock.allow(Duration::from_millis(1)).await;
-        let hour = clock.allow(SECOND * 3600);
+        let hour = clock.counting().allow(SECOND * 3600);
         assert_eq!(clock.asleep(), 0, "it does not wait for this clock alone");
         clock.advance(SECOND * 3600);
         hour.await;

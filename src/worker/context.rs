@@ -1,5 +1,6 @@
 //! What every attempt of a worker shares.
 
+use super::journal::Journal;
 use super::rate::Rate;
 use super::slots::Slots;
 use super::status::Status;
@@ -34,6 +35,9 @@ pub(super) struct Context {
     /// Deliveries of one message after which it is taken for poison, by queue.
     pub(super) delivery_limits: HashMap<Arc<str>, u32>,
     pub(super) status: Status,
+    pub(super) journal: Option<Journal>,
+    /// A random number from 0 to 1, for jitter.
+    pub(super) chance: fn() -> f64,
 }
 
 /// A task that is registered here, with its effective options.

@@ -9,6 +9,7 @@ mod admit;
 mod attempt;
 mod context;
 mod decide;
+mod journal;
 mod outcome;
 mod process;
 mod queue;
@@ -20,6 +21,7 @@ mod settle;
 mod slots;
 mod status;
 
+pub use journal::{Ending, Journal, Run};
 pub use settings::{Acknowledge, Settings};
 pub use status::Status;
 
@@ -71,6 +73,10 @@ pub struct Worker {
     pub clock: Arc<dyn Clock>,
     /// What it tells about itself; make it with [`Worker::status`].
     pub status: Status,
+    /// Where it writes down what it ran, if anybody reads it: for tests.
+    pub journal: Option<Journal>,
+    /// Random numbers from 0 to 1, for jitter.
+    pub chance: fn() -> f64,
 }
 
 /// Why a worker could not start.
@@ -185,6 +191,8 @@ impl Worker {
             unknown_grace: self.settings.unknown_grace,
             delivery_limits,
             status: self.status.clone(),
+            journal: self.journal.clone(),
+            chance: self.chance,
         }
     }
 

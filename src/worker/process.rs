@@ -4,6 +4,7 @@ use super::admit::{Admission, admit};
 use super::attempt::Attempt;
 use super::context::{Context, Known};
 use super::decide::{Decision, Judging, decide};
+use super::journal::Journal;
 use super::outcome::Outcome;
 use super::report;
 use super::run::run;
@@ -19,6 +20,7 @@ use tracing::{Instrument, Span, debug, info, info_span, warn};
 /// Never fails: whatever goes wrong with a task becomes its [`Outcome`], and if the broker is lost
 /// before the acknowledgement, the broker delivers the message again.
 pub(super) async fn process(delivery: Delivery, cx: Arc<Context>) {
+    let _busy = cx.journal.as_ref().map(Journal::enter);
     match Attempt::read(delivery, &cx) {
         Ok((attempt, receipt)) => {
             let span = span(&attempt);
@@ -36,10 +38,13 @@ async fn live(attempt: Box<Attempt>, receipt: Settle, cx: &Context) {
             retries: attempt.headers.retries,
             policy: &attempt.retry_policy(),
             unknown_grace: cx.unknown_grace,
-            chance: fastrand::f64(),
+            chance: (cx.chance)(),
         },
     );
     log(&decision, ran);
+    if let Some(journal) = &cx.journal {
+        journal.note(&attempt, &decision, ran, cx.clock.now());
+    }
     let ended = Ended { attempt, outcome, took: ran.unwrap_or_default() };
     settle(ended, decision, receipt, cx).await;
 }

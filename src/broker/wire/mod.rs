@@ -27,6 +27,15 @@ impl Delivery {
 }
 
 impl RawMessage {
+    /// Reads the message as a task.
+    ///
+    /// # Errors
+    ///
+    /// As [`Delivery::envelope`].
+    pub fn envelope(&self, limits: &Limits) -> Result<Envelope, Unreadable> {
+        read::read(&self.properties, self.body.clone(), limits)
+    }
+
     /// The properties that we know.
     pub fn properties(&self) -> Properties {
         read::read_properties(&self.properties)
