@@ -7,14 +7,15 @@ use crate::broker::{Broker, ConnectError, DeclareError};
 use crate::client::Client;
 use crate::client::ResultHandle;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
-use crate::handler::Registry;
+use crate::config::{self, Config, Loader};
+use crate::handler::{Registry, TaskSet};
 use crate::ids::TaskId;
 use crate::publisher::Publisher;
 use crate::results::{self, OpenError};
 use crate::topology::{BadPattern, Router};
 use crate::worker::Worker;
 use rehearsal::Rehearsal;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A configuration with its connection to the broker. Cloning is cheap.
@@ -47,6 +48,9 @@ pub enum AppError {
     /// The broker cannot be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The configuration has mistakes; each is told with its line.
+    #[error(transparent)]
+    Config(#[from] config::Report),
     /// A pattern in `[routes]` cannot be read.
     #[error("[routes]: {0}")]
     Route(#[from] BadPattern),
@@ -95,6 +99,28 @@ impl App {
         Ok(Self { config: Arc::new(config), client, clock, rehearsal })
     }
 
+    /// Connects to the broker that the configuration in this file names. Environment variables
+    /// (`CELERIAC_BROKER_URL` and the like) win over the file.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration has mistakes, or the broker cannot be reached now.
+    pub async fn from_config(path: impl Into<PathBuf>) -> Result<Self, AppError> {
+        let loader = Loader::new().files([path.into()]).environment(std::env::vars());
+        Self::connect(loader.load()?.config).await
+    }
+
+    /// Connects to the broker that the environment and the files in the usual places name: see
+    /// [`Loader::standard_files`].
+    ///
+    /// # Errors
+    ///
+    /// When the configuration has mistakes, or the broker cannot be reached now.
+    pub async fn from_env() -> Result<Self, AppError> {
+        let loader = Loader::new().standard_files().environment(std::env::vars());
+        Self::connect(loader.load()?.config).await
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
@@ -134,6 +160,7 @@ impl App {
             results: Arc::clone(self.client.results()),
             reporting: (&config.results).into(),
             registry,
+            set: TaskSet::new(),
             settings: config.worker.clone(),
             tasks: config.tasks.clone(),
             topology: config.topology(),
@@ -158,5 +185,12 @@ impl App {
 impl AsRef<Client> for App {
     fn as_ref(&self) -> &Client {
         &self.client
+    }
+}
+
+impl Worker {
+    /// A worker as the app's configuration wants it, without tasks yet.
+    pub fn new(app: &App) -> Self {
+        app.worker(Registry::new())
     }
 }

@@ -1,12 +1,15 @@
 //! Celeriac, the task runner for RabbitMQ: it speaks Celery's protocol and loses nothing.
 //!
-//! A program that sends tasks needs [`app::App`] and the [`client::Client`] it gives; one that runs
-//! tasks registers them on a [`handler::Registry`] and runs a [`worker::Worker`]. The library takes
-//! no signal, sets no logger and owns no runtime: that is for the program, or for the `celeriac`
+//! Tasks are functions with [`#[task]`](macro@task); a program that sends them needs an
+//! [`app::App`], one that runs them registers them on a [`worker::Worker`], and both begin with
+//! `use celeriac::prelude::*;`. The library takes no signal, sets no logger and owns no runtime: that is for the program, or for the `celeriac`
 //! binary, whose command line is [`cli`].
 //!
 //! The modules are rows that only look down, from [`cli`] to [`clock`]; `ARCHITECTURE.md` has the
 //! map.
+
+// The macros write `::celeriac`, here too.
+extern crate self as celeriac;
 
 pub mod app;
 pub mod archive;
@@ -34,6 +37,46 @@ pub mod units;
 pub mod worker;
 
 pub use app::testing;
+
+#[doc = include_str!("../docs/task-attribute.md")]
+pub use celeriac_macros::task;
+
+/// What a program that has tasks uses, in one line: `use celeriac::prelude::*;`.
+pub mod prelude {
+    pub use crate::app::App;
+    pub use crate::client::{Client, ProgressReport, ResultError, TaskHandle};
+    pub use crate::handler::{
+        DeadLetter, Discard, Failure, Progress, State, TaskContext as Ctx, TaskSet,
+    };
+    pub use crate::publisher::{Call, Partial, SendError, SendOptions};
+    pub use crate::task::{Message, RetryPolicy, Task};
+    pub use crate::worker::Worker;
+    pub use crate::{task, tasks};
+    pub use celeriac_macros::Message;
+    pub use tokio_util::sync::CancellationToken as CancelToken;
+}
+
+/// For the code that macros write.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::__task_name as task_name;
+    pub use crate::task::{dotted, dotted_len};
+    pub use inventory;
+}
+
+/// The name of a task that was given none.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __task_name {
+    ($name:literal) => {{
+        const PATH: &str = ::core::concat!(::core::module_path!(), "::", $name);
+        const NAME: [u8; $crate::__private::dotted_len(PATH)] = $crate::__private::dotted(PATH);
+        match ::core::str::from_utf8(&NAME) {
+            ::core::result::Result::Ok(name) => name,
+            ::core::result::Result::Err(_) => PATH,
+        }
+    }};
+}
 
 /// The README's code is compiled with the documentation's.
 #[cfg(doctest)]

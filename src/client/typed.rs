@@ -12,6 +12,17 @@ use std::future::IntoFuture;
 impl<T: Task> Call<T> {
     /// Sends the call through an app or a client. Resolves when the broker has confirmed it.
     ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # #[task]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # async fn example(app: &App) -> anyhow::Result<()> {
+    /// let handle = add(2, 3).priority(9).delay(app).await?; // the broker has it
+    /// assert_eq!(handle.await?, 5); // its value, once a worker has run it
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// See [`SendError`].
@@ -65,6 +76,21 @@ pub struct ProgressReport {
 impl<T> TaskHandle<T> {
     /// What the task reports while it runs; ends when it has ended. Reports that come faster than
     /// they are taken are skipped. Cancel safe.
+    ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # use futures::StreamExt;
+    /// # async fn example(mut handle: TaskHandle<String>) -> anyhow::Result<()> {
+    /// {
+    ///     let mut reports = std::pin::pin!(handle.progress());
+    ///     while let Some(report) = reports.next().await {
+    ///         tracing::info!(share = report.share, "still at it");
+    ///     }
+    /// }
+    /// let value = handle.await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn progress(&mut self) -> impl Stream<Item = ProgressReport> + Send {
         futures::stream::unfold(self, |handle| async move {
             loop {

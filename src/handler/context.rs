@@ -1,9 +1,10 @@
 //! What a running task may see and do.
 
+use super::{Failure, TaskError};
 use crate::ids::TaskId;
 use crate::protocol::Headers;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// The surroundings of one attempt.
@@ -27,6 +28,49 @@ impl TaskContext {
     /// The id of the task.
     pub fn id(&self) -> &TaskId {
         &self.headers.id
+    }
+
+    /// The surroundings of an attempt that no worker makes, for calling a task's body in a test.
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// use celeriac::prelude::*;
+    ///
+    /// #[task]
+    /// async fn number(ctx: Ctx, factor: u32) -> anyhow::Result<u32> {
+    ///     Ok(ctx.attempt() * factor)
+    /// }
+    /// assert_eq!(number::run(Ctx::detached("number"), 3).await.unwrap(), 3);
+    /// # });
+    /// ```
+    pub fn detached(task: &str) -> Self {
+        Self {
+            headers: Arc::new(Headers::new(task, TaskId::random())),
+            queue: "".into(),
+            redelivered: false,
+            deadline: None,
+            cancel: CancellationToken::new(),
+            progress: Progress::default(),
+        }
+    }
+
+    /// Ends the attempt, to be tried again after this long. Counts as an attempt.
+    ///
+    /// # Errors
+    ///
+    /// Always: the error is the answer, to be returned from the task.
+    pub fn retry<T, E: From<Failure>>(&self, after: Duration) -> Result<T, E> {
+        let error = TaskError::new("Retry", format!("asked to be tried again after {after:?}"));
+        Err(Failure::Retry { after: Some(after), error }.into())
+    }
+
+    /// Ends the attempt, to come back after this long. Does not count as an attempt.
+    ///
+    /// # Errors
+    ///
+    /// Always: the error is the answer, to be returned from the task.
+    pub fn snooze<T, E: From<Failure>>(&self, after: Duration) -> Result<T, E> {
+        Err(Failure::Snooze { after }.into())
     }
 
     /// Which attempt this is, from 1.

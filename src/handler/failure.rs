@@ -1,5 +1,6 @@
 //! How an attempt ends when it does not end in a value.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Why an attempt has no value, and what the task itself says should follow.
@@ -42,6 +43,40 @@ impl Failure {
     /// A failure that no repetition can mend: the task was called with the wrong arguments.
     pub fn argument(message: impl Into<String>) -> Self {
         Self::Reject(TaskError::new("ArgumentError", message))
+    }
+}
+
+/// There is nothing to do any more: not retried, not archived; recorded as a failure.
+///
+/// ```
+/// use celeriac::handler::{Discard, Failure};
+///
+/// fn greet(is_gone: bool) -> anyhow::Result<()> {
+///     if is_gone {
+///         return Err(Discard::because("the user is gone").into());
+///     }
+///     Ok(())
+/// }
+/// assert!(matches!(greet(true).unwrap_err().downcast(), Ok(Failure::Discard(_))));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Discard;
+
+/// Park the task in the archive at once, whatever its retry policy says.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLetter;
+
+impl Discard {
+    /// The failure that says so, with its reason.
+    pub fn because(reason: impl fmt::Display) -> Failure {
+        Failure::Discard(TaskError::new("Discarded", reason.to_string()))
+    }
+}
+
+impl DeadLetter {
+    /// The failure that says so, with its reason.
+    pub fn because(reason: impl fmt::Display) -> Failure {
+        Failure::Reject(TaskError::new("DeadLetter", reason.to_string()))
     }
 }
 

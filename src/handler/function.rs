@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+use super::typed::ErrorKind;
 use super::{DuplicateTask, Failure, Handler, Output, Registry, TaskContext, TaskError};
 use crate::protocol::{Body, DecodeError};
 use crate::task::TaskOptions;
@@ -43,6 +44,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 /// The guide's examples, as tests.
@@ -95,7 +97,8 @@ impl Registry {
             Box::pin(async move {
                 let arguments = arguments(&body)?;
                 drop(body);
-                function(cx, arguments).await.map(Output::new).map_err(failure)
+                let ended = function(cx, arguments).await;
+                ended.map(Output::new).map_err(|error| failure(error, &[]))
             })
         };
         self.add(name, options, Arc::new(Function(handler)))
@@ -127,20 +130,11 @@ impl Registry {
             Box::pin(async move {
                 let arguments = arguments(&body)?;
                 drop(body);
-                // Dropped with this future, which is how the function learns of its hard limit.
-                let _dropped = cx.cancel.clone().drop_guard();
-                let span = Span::current();
+                let cancel = cx.cancel.clone();
                 let run = move || {
-                    let ended = span.in_scope(|| function(cx, arguments));
-                    ended.map(Output::new).map_err(failure)
+                    function(cx, arguments).map(Output::new).map_err(|error| failure(error, &[]))
                 };
-                match spawn_blocking(run).await {
-                    Ok(ended) => ended,
-                    Err(error) => match error.try_into_panic() {
-                        Ok(panic) => std::panic::resume_unwind(panic),
-                        Err(error) => Err(Failure::error("Interrupted", error.to_string())),
-                    },
-                }
+                blocking(cancel, run).await
             })
         };
         self.add(name, options, Arc::new(Function(handler)))
@@ -160,12 +154,29 @@ where
     }
 }
 
+/// Runs a function on a thread of its own. It learns that this future was dropped, as it is at a
+/// hard limit, by `cancel`.
+pub(super) async fn blocking(
+    cancel: CancellationToken,
+    function: impl FnOnce() -> Result<Output, Failure> + Send + 'static,
+) -> Result<Output, Failure> {
+    let _dropped = cancel.drop_guard();
+    let span = Span::current();
+    match spawn_blocking(move || span.in_scope(function)).await {
+        Ok(ended) => ended,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Failure::error("Interrupted", error.to_string())),
+        },
+    }
+}
+
 fn arguments<A: Arguments>(body: &Body) -> Result<A, Failure> {
     A::decode(body).map_err(|error| Failure::argument(error.to_string()))
 }
 
-/// What an error of a function means.
-fn failure<E: Into<anyhow::Error> + 'static>(error: E) -> Failure {
+/// What an error of a function means. One of `kinds`, or one caused by it, is named after that.
+pub(super) fn failure<E: Into<anyhow::Error> + 'static>(error: E, kinds: &[ErrorKind]) -> Failure {
     let error: anyhow::Error = error.into();
     let error = match error.downcast::<Failure>() {
         Ok(failure) => return failure,
@@ -173,7 +184,10 @@ fn failure<E: Into<anyhow::Error> + 'static>(error: E) -> Failure {
     };
     match error.downcast::<TaskError>() {
         Ok(error) => Failure::Error(error),
-        Err(error) => Failure::Error(described(kind::<E>(), &error)),
+        Err(error) => {
+            let known = kinds.iter().find(|kind| kind.covers(&error)).map(ErrorKind::name);
+            Failure::Error(described(known.unwrap_or_else(kind::<E>), &error))
+        }
     }
 }
 
@@ -344,14 +358,14 @@ mod tests {
     #[test]
     fn an_error_may_decide_for_itself() {
         let snooze = Failure::Snooze { after: Duration::from_secs(3) };
-        assert_eq!(failure(snooze.clone()), snooze);
-        assert_eq!(failure(anyhow::Error::new(snooze.clone()).context("waiting")), snooze);
+        assert_eq!(failure(snooze.clone(), &[]), snooze);
+        assert_eq!(failure(anyhow::Error::new(snooze.clone()).context("waiting"), &[]), snooze);
 
         let named = TaskError::new("SmtpDown", "421");
-        assert_eq!(failure(named.clone()), Failure::Error(named));
+        assert_eq!(failure(named.clone(), &[]), Failure::Error(named));
 
         let wrapped = "x".parse::<i64>().context("reading the size");
-        let Failure::Error(error) = failure(wrapped.unwrap_err()) else { panic!("no error") };
+        let Failure::Error(error) = failure(wrapped.unwrap_err(), &[]) else { panic!("no error") };
         assert_eq!(
             (error.kind.as_str(), error.message.as_str()),
             ("anyhow::Error", "reading the size")

@@ -17,14 +17,20 @@ mod registry;
 mod template;
 #[cfg(test)]
 mod testing;
+mod typed;
 
 pub use configured::{BadTask, BadTaskProblem, BadTasks};
 pub use context::{Progress, TaskContext};
-pub use failure::{Failure, TaskError};
+pub use failure::{DeadLetter, Discard, Failure, TaskError};
 pub use function::{Arguments, Kwargs};
 pub use output::Output;
 pub use registry::{DuplicateTask, Registered, Registry};
 pub use template::TemplateError;
+pub use typed::{
+    Attempt, BoxError, CheckReport, Definition, ErrorKind, Extract, Finding, Invocation,
+    MessageHandler, Need, Registration, Return, Run, State, States, Surrounds, TaskRequest,
+    TaskService, TaskSet,
+};
 
 use crate::protocol::Body;
 use futures::future::BoxFuture;

@@ -6,6 +6,7 @@
 //! [`settle`].
 
 mod admit;
+mod assembly;
 mod attempt;
 mod context;
 mod decide;
@@ -28,7 +29,7 @@ pub use status::Status;
 use crate::archive::Archive;
 use crate::broker::{AckPolicy, Broker, Consume, DeclareError};
 use crate::clock::Clock;
-use crate::handler::Registry;
+use crate::handler::{CheckReport, Registry, TaskSet};
 use crate::ids;
 use crate::protocol::Limits;
 use crate::publisher::Publisher;
@@ -49,6 +50,26 @@ use tracing::{debug, info, warn};
 const MOST_AHEAD: u16 = 250;
 
 /// What a worker is made of.
+///
+/// ```no_run
+/// use celeriac::prelude::*;
+///
+/// #[task(name = "mail.welcome", max_retries = 5)]
+/// async fn welcome(State(from): State<String>, to: String) -> anyhow::Result<()> {
+///     anyhow::ensure!(to.contains('@'), "{from} cannot write to {to}");
+///     Ok(())
+/// }
+///
+/// # async fn example() -> anyhow::Result<()> {
+/// let app = App::connect("amqp://localhost").await?;
+/// Worker::new(&app)
+///     .state("us@example.org".to_owned())
+///     .register::<welcome>()
+///     .run_until(async { drop(tokio::signal::ctrl_c().await) })
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Worker {
     /// The broker it consumes from.
@@ -61,6 +82,8 @@ pub struct Worker {
     pub reporting: Reporting,
     /// What it can run.
     pub registry: Registry,
+    /// What else it can run once it starts, put together in code: see [`Worker::register`].
+    pub set: TaskSet,
     /// `[worker]`.
     pub settings: Settings,
     /// `[tasks]`.
@@ -86,6 +109,9 @@ pub enum WorkerError {
     /// What it consumes could not be declared.
     #[error(transparent)]
     Declare(#[from] DeclareError),
+    /// Its tasks do not fit together.
+    #[error(transparent)]
+    Check(#[from] CheckReport),
     /// It would do nothing.
     #[error("no queue to consume: set `queues` in [worker] or give -Q")]
     NoQueue,
@@ -102,11 +128,13 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// Only before the first task: when a queue cannot be declared.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), WorkerError> {
+    /// Only before the first task: when [`Worker::check`] finds something, or a queue cannot be
+    /// declared.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), WorkerError> {
         if self.settings.queues.is_empty() {
             return Err(WorkerError::NoQueue);
         }
+        self.assemble()?;
         self.declare().await?;
         let name = ids::expand_name(&self.settings.name, "worker");
         let slots = self.slot_count();

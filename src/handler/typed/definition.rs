@@ -1,0 +1,114 @@
+//! A task and everything a worker needs to know to run it.
+
+use super::layer::{self, Layered, TaskLayer, TaskService};
+use super::run::{Attempt, Invocation, Run};
+use super::{Need, States};
+use crate::handler::{Failure, Handler, TaskContext};
+use crate::protocol::Body;
+use crate::task::{Param, Task, TaskOptions};
+use std::any::TypeId;
+use std::fmt;
+use std::sync::Arc;
+
+type Start = Arc<dyn Fn(Invocation) -> Result<Attempt, Failure> + Send + Sync>;
+
+/// A task as a value: name, options, body, and the layers around it.
+#[derive(Clone)]
+pub struct Definition {
+    name: &'static str,
+    options: TaskOptions,
+    params: &'static [Param],
+    needs: Vec<Need>,
+    layers: Vec<TaskLayer>,
+    start: Start,
+    identity: TypeId,
+}
+
+impl Definition {
+    /// The task `T`.
+    pub fn of<T: Run>() -> Self {
+        Self::new::<T>(T::needs(), TypeId::of::<T>(), Arc::new(T::start))
+    }
+
+    /// The task `T` with a body of its own. `identity` is what the body is.
+    pub(super) fn new<T: Task>(needs: Vec<Need>, identity: TypeId, start: Start) -> Self {
+        let (options, layers) = (T::options(), Vec::new());
+        Self { name: T::NAME, options, params: T::PARAMS, needs, layers, start, identity }
+    }
+
+    /// The name under which it travels.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What the code declares about it.
+    pub fn options(&self) -> &TaskOptions {
+        &self.options
+    }
+
+    /// What a caller passes.
+    pub fn params(&self) -> &'static [Param] {
+        self.params
+    }
+
+    /// What the worker must be given for it.
+    pub fn needs(&self) -> &[Need] {
+        &self.needs
+    }
+
+    /// Puts a tower layer around it, outside of those it has.
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: layer::Surrounds,
+    {
+        self.layers.push(layer::erase(layer));
+        self
+    }
+
+    /// The same, with layers outside of those it has.
+    pub(super) fn surrounded(mut self, layers: &[TaskLayer]) -> Self {
+        self.layers.extend_from_slice(layers);
+        self
+    }
+
+    /// Whether both are the same task with the same body.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity && self.name == other.name
+    }
+
+    /// What runs it.
+    pub(super) fn handler(&self, states: &Arc<States>) -> Arc<dyn Handler> {
+        let plain = Plain { start: Arc::clone(&self.start), states: Arc::clone(states) };
+        if self.layers.is_empty() {
+            return Arc::new(plain);
+        }
+        let inner = layer::service(Arc::new(plain));
+        let surround = |service: TaskService, layer: &TaskLayer| layer(service);
+        Arc::new(Layered(self.layers.iter().fold(inner, surround)))
+    }
+}
+
+impl fmt::Debug for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut definition = f.debug_struct("Definition");
+        definition.field("name", &self.name).field("options", &self.options);
+        definition.field("needs", &self.needs).finish_non_exhaustive()
+    }
+}
+
+/// A task without layers.
+struct Plain {
+    start: Start,
+    states: Arc<States>,
+}
+
+impl Handler for Plain {
+    fn call(&self, cx: TaskContext, body: Arc<Body>) -> Attempt {
+        let invocation = Invocation::new(cx, body, Arc::clone(&self.states));
+        match (self.start)(invocation) {
+            Ok(attempt) => attempt,
+            Err(failure) => Box::pin(std::future::ready(Err(failure))),
+        }
+    }
+}
