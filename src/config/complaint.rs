@@ -7,8 +7,7 @@ use super::schema;
 use super::tree::{Path, Span, Step, Tree, write_key, write_path};
 
 /// Sections of other versions of the program.
-const NOT_YET: [&str; 5] =
-    ["monitor", "events", "compat", "redact", "metrics"];
+const NOT_YET: [&str; 5] = ["monitor", "events", "compat", "redact", "metrics"];
 
 /// The complaint as a problem.
 pub(super) fn explain(complaint: &Complaint, layers: &[Layer]) -> Problem {

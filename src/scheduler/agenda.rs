@@ -166,13 +166,7 @@ fn take_each(
     next
 }
 
-fn offer(
-    entry: &Arc<Entry>,
-    due: SystemTime,
-    now: SystemTime,
-    within: Duration,
-    turn: &mut Turn,
-) {
+fn offer(entry: &Arc<Entry>, due: SystemTime, now: SystemTime, within: Duration, turn: &mut Turn) {
     let planned = entry.sent_at(due);
     let late = now.duration_since(planned).unwrap_or_default();
     match late <= within && entry.is_worth(due, now) {
@@ -234,9 +228,7 @@ mod tests {
 
     #[test]
     fn what_nobody_sent_in_time_is_left_out_or_merged_or_made_up_for() {
-        let run = |settings, now| {
-            taken(&mut Agenda::new([entry(60, settings)], at(0)), now)
-        };
+        let run = |settings, now| taken(&mut Agenda::new([entry(60, settings)], at(0)), now);
         // Five minutes later, at half past.
         assert_eq!(run(missed(Missed::Once, None), 330), (vec![300], 4));
         assert_eq!(run(missed(Missed::Once, Some(20)), 330), (vec![], 5));
@@ -298,7 +290,8 @@ mod tests {
 
     #[test]
     fn jitter_puts_off_each_run_by_its_own_share() {
-        let settings = ScheduleSettings { jitter: Some(MINUTE / 2), ..missed(Missed::All, Some(86_400)) };
+        let settings =
+            ScheduleSettings { jitter: Some(MINUTE / 2), ..missed(Missed::All, Some(86_400)) };
         let entry = entry(60, settings);
         let shares: BTreeSet<Duration> = (0..50)
             .map(|minute| at(minute * 60))

@@ -344,11 +344,7 @@ mod tests {
         expect("0 22-2 * * *", "22-2", "hour 22-2 runs backwards");
         expect("*/0 * * * *", "*/0", "minute */0 does not exist");
         expect("0 0 30 2 *", "0 0 30 2 *", "`0 0 30 2 *` never comes");
-        expect(
-            "0 3 * *",
-            "0 3 * *",
-            "a cron expression has 5 fields, or 6 with seconds, not 4",
-        );
+        expect("0 3 * *", "0 3 * *", "a cron expression has 5 fields, or 6 with seconds, not 4");
         assert_eq!(error("61 3 * * *").2, "allowed 0-59");
     }
 

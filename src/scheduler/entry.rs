@@ -5,6 +5,7 @@ use super::instant::to_system;
 use super::schedule::Schedule;
 use super::settings::{Missed, Overlap, ScheduleSettings};
 use super::sun::Sun;
+use crate::clock::to_iso;
 use crate::ids::TaskId;
 use crate::publisher::SendOptions;
 use crate::units::format_duration;
@@ -114,7 +115,12 @@ impl Entry {
 
     /// The id of the run that is due at `due`: the same wherever and however often it is made.
     pub fn id(&self, due: SystemTime) -> TaskId {
-        TaskId::derived(["celeriac.schedule", &self.name, &crate::clock::to_iso(due)])
+        TaskId::derived(&self.run(due), 0)
+    }
+
+    /// One run, in words that no other has.
+    fn run(&self, due: SystemTime) -> String {
+        format!("{}@{}", self.name, to_iso(due))
     }
 
     /// When the run that is due at `due` is sent: a part of the jitter later, always the same.
@@ -122,7 +128,7 @@ impl Entry {
         if self.jitter.is_zero() {
             return due;
         }
-        let share = TaskId::share([self.name.as_str(), &crate::clock::to_iso(due)]);
+        let share = TaskId::share(&self.run(due));
         due + self.jitter.mul_f64(share)
     }
 

@@ -12,6 +12,7 @@ mod cron;
 mod entries;
 mod entry;
 mod instant;
+mod making;
 mod schedule;
 mod seat;
 mod send;
@@ -30,6 +31,7 @@ pub use command::{Answer, Command, Report, ScheduleReport};
 pub use cron::{Cron, CronError, Days};
 pub use entries::Entries;
 pub use entry::{Entry, EntryError, MissedRuns};
+pub use making::{EntryErrors, Making};
 pub use schedule::Schedule;
 pub use seat::SeatError;
 pub use send::{DUE, TERM};
@@ -119,11 +121,7 @@ impl Scheduler {
         ended
     }
 
-    async fn stand(
-        &mut self,
-        broker: &Broker,
-        shutdown: &Shutdown,
-    ) -> Result<(), SchedulerError> {
+    async fn stand(&mut self, broker: &Broker, shutdown: &Shutdown) -> Result<(), SchedulerError> {
         let mut known = State::new(self.clock.now());
         loop {
             self.status.turned();
@@ -189,7 +187,9 @@ impl Scheduler {
             match ended {
                 Ended::Drained => return Stood::Drained,
                 Ended::Next(delivery) => next = Some(delivery),
-                Ended::Lost => warn!(term = known.term, "not leading any more, the connection is lost"),
+                Ended::Lost => {
+                    warn!(term = known.term, "not leading any more, the connection is lost")
+                }
                 Ended::SteppedDown(error) => {
                     warn!(term = known.term, %error, "stepping down, the broker does not confirm");
                     broker.abandon();

@@ -9,7 +9,7 @@
 //! holds an exclusive queue while it does, on the connection on which it then publishes.
 
 use super::state::State;
-use crate::broker::{AckPolicy, Broker, Consume, Deliveries, DeclareError, PublishError};
+use crate::broker::{AckPolicy, Broker, Consume, DeclareError, Deliveries, PublishError};
 use crate::protocol::HeaderValue::{self, Bool, Int, Text};
 use crate::topology::{Queue, Topology, names};
 use std::sync::Arc;

@@ -31,12 +31,7 @@ pub(super) enum Sent {
 }
 
 /// Sends a run as the leader of `term`.
-pub(super) async fn send(
-    publisher: &Publisher,
-    run: &Run,
-    term: u64,
-    deadline: Duration,
-) -> Sent {
+pub(super) async fn send(publisher: &Publisher, run: &Run, term: u64, deadline: Duration) -> Sent {
     let entry = &run.entry;
     let mut options = entry.call(run.due).header(TERM, i64::try_from(term).unwrap_or(i64::MAX));
     if let Some(wait) = entry.expires {

@@ -176,7 +176,10 @@ mod tests {
                 let next = sun.next_after(at).unwrap();
                 let hours = next.duration_since(at).unwrap().as_secs_f64() / 3600.0;
                 assert!(hours < 24.1, "{longitude}: {hours} h");
-                assert!(at.duration_since(parse_iso("2026-01-02T00:00:00Z").unwrap()).is_err() || hours > 23.9);
+                assert!(
+                    at.duration_since(parse_iso("2026-01-02T00:00:00Z").unwrap()).is_err()
+                        || hours > 23.9
+                );
                 at = next;
             }
         }

@@ -247,11 +247,11 @@ impl<'a> Term<'a> {
         }
         drop(sending);
         for (run, sent, at) in ended {
-            self.settle(run, sent, at, now);
+            self.settle(&run, sent, at, now);
         }
     }
 
-    fn settle(&mut self, run: Run, sent: Sent, at: SystemTime, now: SystemTime) {
+    fn settle(&mut self, run: &Run, sent: Sent, at: SystemTime, now: SystemTime) {
         let status = &self.scheduler.status;
         let (schedule, due) = (run.entry.name.clone(), run.due);
         match sent {
@@ -305,7 +305,8 @@ impl<'a> Term<'a> {
                 Ok(())
             }
             read => {
-                let (term, by) = read.map_or((0, String::new()), |state| (state.term, state.leader));
+                let (term, by) =
+                    read.map_or((0, String::new()), |state| (state.term, state.leader));
                 warn!(term, by, "a state that is not ours came, writing ours again");
                 // Ours may have made room for it.
                 self.write().await?;

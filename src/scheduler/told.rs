@@ -28,8 +28,7 @@ pub(super) fn commands_queue() -> Queue {
 
 /// The ends of runs.
 pub(super) fn ends(broker: &Broker) -> Deliveries {
-    let arguments =
-        [("x-queue-type", Text("quorum".to_owned())), ("x-message-ttl", Int(KEPT))];
+    let arguments = [("x-queue-type", Text("quorum".to_owned())), ("x-message-ttl", Int(KEPT))];
     ear(broker, Queue::new(names::SCHEDULER_ENDED, arguments))
 }
 

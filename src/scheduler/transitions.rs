@@ -71,7 +71,8 @@ fn model(pattern: &Pattern, change: Change) -> BTreeSet<Timestamp> {
         old.to_datetime(begin).min(new.to_datetime(begin)),
         old.to_datetime(end).max(new.to_datetime(end)),
     );
-    let matching = walls.filter(|wall| (pattern.minutes)(wall.minute()) && (pattern.hours)(wall.hour()));
+    let matching =
+        walls.filter(|wall| (pattern.minutes)(wall.minute()) && (pattern.hours)(wall.hour()));
     let mut runs = BTreeSet::new();
     for wall in matching {
         let first = old.to_timestamp(wall).ok().filter(|instant| *instant < at);
@@ -90,7 +91,9 @@ fn found(pattern: &Pattern, zone: &TimeZone, at: Timestamp) -> Vec<Timestamp> {
     let cron = Cron::parse(pattern.text, zone.clone(), Days::Either).unwrap();
     let next = |after: Timestamp| cron.next_after(to_system(after)).map(to_timestamp);
     let end = at + 3.hours();
-    std::iter::successors(next(at - 3.hours()), |run| next(*run)).take_while(|run| *run <= end).collect()
+    std::iter::successors(next(at - 3.hours()), |run| next(*run))
+        .take_while(|run| *run <= end)
+        .collect()
 }
 
 #[test]
