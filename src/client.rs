@@ -4,8 +4,10 @@
 //! backend.
 
 mod typed;
+mod workflow;
 
 pub use typed::ProgressReport;
+pub use workflow::{ApplyError, WorkflowHandle};
 
 use crate::broker::Broker;
 use crate::ids::TaskId;

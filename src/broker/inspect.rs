@@ -41,12 +41,16 @@ impl Broker {
         if let Some(memory) = self.memory() {
             return Ok(memory.depth(queue));
         }
-        let connection = self.connection().await?;
-        let channel = declare::open(&connection).await?;
+        let Some(inner) = self.inner() else { return Ok(None) };
+        let mut asking = inner.asking.lock().await;
+        let channel = match asking.take().filter(|channel| channel.status().connected()) {
+            Some(channel) => channel,
+            None => declare::open(&*self.connection().await?).await?,
+        };
         let passive = Queue { declare: false, ..Queue::named(queue) };
         match declare::declare_queue(&channel, &passive).await {
             Ok(found) => {
-                declare::close(&channel).await;
+                *asking = Some(channel);
                 let (ready, consumers) = (found.message_count(), found.consumer_count());
                 Ok(Some(Depth { ready, consumers }))
             }

@@ -39,6 +39,13 @@ impl RawMessage {
         }
     }
 
+    /// The result of a member of a chord on its way to the queue where they are gathered. Kept on
+    /// disk; an error when the queue is gone.
+    pub fn part(queue: &str, task_id: &TaskId, format: Format, body: Bytes) -> Self {
+        let reply = Self::reply(queue, task_id, format, body);
+        Self { properties: reply.properties.with_delivery_mode(2), mandatory: true, ..reply }
+    }
+
     /// The same message, on its way through the delay ladder: it enters by the exchange `entry`
     /// and follows the keys in `bcc`. Its own routing key stays.
     #[must_use]

@@ -56,7 +56,8 @@ impl Ended<'_> {
     }
 
     fn origin(&self) -> Origin {
-        Origin { root: Some(self.root()), parent: Some(self.headers.id.clone()), reply_to: None }
+        let (root, parent) = (Some(self.root()), Some(self.headers.id.clone()));
+        Origin { root, parent, ..Origin::default() }
     }
 
     /// The chord that the task is a member of.

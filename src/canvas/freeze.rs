@@ -4,22 +4,30 @@ use super::{Canvas, Chord, Group, Ids, Shape};
 use crate::ids::TaskId;
 use crate::protocol::{Signature, Value};
 
+/// Where results go: those of the tasks that somebody may wait for, and those of the members of a
+/// chord.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Addresses<'a> {
+    pub(super) results: Option<&'a str>,
+    pub(super) members: Option<&'a str>,
+}
+
 /// Gives ids to whatever has none, and an address for results to every task that has none.
-pub(super) fn freeze(canvas: &mut Canvas, ids: &mut Ids, reply_to: Option<&str>) {
+pub(super) fn freeze(canvas: &mut Canvas, ids: &mut Ids, to: Addresses<'_>) {
     match canvas {
-        Canvas::Task(task) => freeze_task(task, ids, reply_to),
-        Canvas::Chain(steps) => steps.iter_mut().for_each(|step| freeze(step, ids, reply_to)),
+        Canvas::Task(task) => freeze_task(task, ids, to.results),
+        Canvas::Chain(steps) => steps.iter_mut().for_each(|step| freeze(step, ids, to)),
         Canvas::Group(Group { id, tasks }) => {
             id.get_or_insert_with(|| ids.give().into());
-            tasks.iter_mut().for_each(|task| freeze(task, ids, reply_to));
+            tasks.iter_mut().for_each(|task| freeze(task, ids, to));
         }
         Canvas::Chord(Chord { id, header, body }) => {
             id.get_or_insert_with(|| ids.give().into());
             for (index, member) in header.iter_mut().enumerate() {
-                freeze(member, ids, reply_to);
+                freeze(member, ids, Addresses { results: to.members, ..to });
                 set_last(member, "group_index", &Value::from(index));
             }
-            freeze(body, ids, reply_to);
+            freeze(body, ids, to);
         }
     }
 }

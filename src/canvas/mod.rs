@@ -37,7 +37,7 @@ mod tests;
 mod write;
 
 pub use ids::Ids;
-pub use plan::{BeginChord, Message, Origin, Plan, plan};
+pub use plan::{BeginChord, Message, Origin, Plan, plan, prepare};
 pub use read::BadCanvas;
 pub use shape::Shape;
 

@@ -1,7 +1,7 @@
 //! From a workflow to the messages that begin it.
 
 use super::arrange::{append, arranged};
-use super::freeze::{freeze, set_last, shape};
+use super::freeze::{Addresses, freeze, set_last, shape};
 use super::options::{take_list, take_number, take_one, take_text};
 use super::{BadCanvas, Canvas, Chord, Group, Ids, Shape};
 use crate::ids::TaskId;
@@ -17,6 +17,8 @@ pub struct Origin {
     pub parent: Option<TaskId>,
     /// The queue that wants the results of its tasks.
     pub reply_to: Option<String>,
+    /// The same for the members of its chords, whose results go to the body in any case.
+    pub members_reply_to: Option<String>,
 }
 
 /// What is sent to begin a workflow.
@@ -70,6 +72,22 @@ pub struct Message {
     pub options: BTreeMap<String, Value>,
 }
 
+/// Arranges a workflow and gives every task of it its id, so that one may wait for its results
+/// before it is planned and sent.
+///
+/// # Errors
+///
+/// When there is no task in it.
+pub fn prepare(canvas: Canvas, mut ids: Ids) -> Result<(Canvas, Shape), BadCanvas> {
+    if canvas.is_empty() {
+        return Err(BadCanvas::Empty);
+    }
+    let mut canvas = arranged(canvas);
+    freeze(&mut canvas, &mut ids, Addresses::default());
+    let shape = shape(&canvas).ok_or(BadCanvas::Empty)?;
+    Ok((canvas, shape))
+}
+
 /// Plans a workflow. `given` is the result of what came before, if something did.
 ///
 /// # Errors
@@ -108,9 +126,15 @@ impl Planner {
         given: Option<&Raw>,
     ) -> Result<(), BadCanvas> {
         let mut canvas = arranged(canvas);
-        freeze(&mut canvas, &mut self.ids, self.origin.reply_to.as_deref());
+        self.freeze(&mut canvas);
         self.plan.shapes.extend(shape(&canvas));
         self.send(canvas, tail, given)
+    }
+
+    fn freeze(&mut self, canvas: &mut Canvas) {
+        let Origin { reply_to, members_reply_to, .. } = &self.origin;
+        let (results, members) = (reply_to.as_deref(), members_reply_to.as_deref());
+        freeze(canvas, &mut self.ids, Addresses { results, members });
     }
 
     fn send(
@@ -144,7 +168,7 @@ impl Planner {
         tail: Vec<Signature>,
         given: Option<&Raw>,
     ) -> Result<(), BadCanvas> {
-        freeze(&mut canvas, &mut self.ids, self.origin.reply_to.as_deref());
+        self.freeze(&mut canvas);
         self.send(canvas, tail, given)
     }
 
@@ -173,7 +197,7 @@ impl Planner {
         }
         let group_id = id.unwrap_or_default();
         let mut body = body;
-        freeze(&mut body, &mut self.ids, self.origin.reply_to.as_deref());
+        self.freeze(&mut body);
         let members = header.len() as u64;
         let body = self.body(body, &group_id, members);
         let (id, body) = (Value::from(group_id.as_str()), body.to_value());

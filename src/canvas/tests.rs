@@ -100,7 +100,9 @@ fn task(name: &str, id: &str, args: impl serde::Serialize) -> Signature {
 }
 
 fn send(canvas: Canvas, reply_to: &str) -> Plan {
-    let origin = Origin { reply_to: Some(reply_to.to_owned()), ..Origin::default() };
+    let reply_to = Some(reply_to.to_owned());
+    let members_reply_to = reply_to.clone();
+    let origin = Origin { reply_to, members_reply_to, ..Origin::default() };
     plan(canvas, None, origin, Ids::Random).unwrap()
 }
 

@@ -61,7 +61,7 @@ impl Global {
     }
 
     /// The files named by `-c`, or else by `CELERIAC_CONFIG`, separated by `:`.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         if !self.config.is_empty() {
             return self.config.clone();
         }

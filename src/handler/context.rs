@@ -1,6 +1,7 @@
 //! What a running task may see and do.
 
 use super::{Failure, TaskError};
+use crate::canvas::Canvas;
 use crate::ids::TaskId;
 use crate::protocol::Headers;
 use std::sync::Arc;
@@ -71,6 +72,27 @@ impl TaskContext {
     /// Always: the error is the answer, to be returned from the task.
     pub fn snooze<T, E: From<Failure>>(&self, after: Duration) -> Result<T, E> {
         Err(Failure::Snooze { after }.into())
+    }
+
+    /// Ends the task by putting a workflow in its place: that has the task's id, and whoever waits
+    /// for the task is told the workflow's result. A group gives the list of its results.
+    ///
+    /// ```
+    /// use celeriac::canvas::group;
+    /// use celeriac::handler::{Failure, TaskContext};
+    /// use celeriac::protocol::Signature;
+    ///
+    /// async fn resize_all(cx: TaskContext, (paths,): (Vec<String>,)) -> anyhow::Result<()> {
+    ///     let each = paths.iter().map(|path| Signature::call("video.resize", &(path,)));
+    ///     cx.replace(group(each.collect::<Result<Vec<_>, _>>()?))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Always: the error is the answer, to be returned from the task.
+    pub fn replace<T, E: From<Failure>>(&self, by: impl Into<Canvas>) -> Result<T, E> {
+        Err(Failure::Replace(Box::new(by.into())).into())
     }
 
     /// Which attempt this is, from 1.

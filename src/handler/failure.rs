@@ -1,5 +1,6 @@
 //! How an attempt ends when it does not end in a value.
 
+use crate::canvas::Canvas;
 use std::fmt;
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ pub enum Failure {
     /// Park it in the archive at once.
     #[error("rejected: {0}")]
     Reject(TaskError),
+    /// Another workflow takes its place, with its id, its callbacks and whatever follows it. See
+    /// [`super::TaskContext::replace`].
+    #[error("replaced by another workflow")]
+    Replace(Box<Canvas>),
 }
 
 impl Failure {

@@ -14,6 +14,7 @@ mod embed;
 mod format;
 mod headers;
 mod limits;
+mod list;
 mod result;
 mod scan;
 mod signature;

@@ -7,9 +7,11 @@
 //! What it publishes to is declared when the broker says that it is missing, not before every
 //! message.
 
+mod apply;
 mod call;
 mod error;
 mod options;
+mod planned;
 mod settings;
 
 pub use call::{Call, Partial};
@@ -54,6 +56,14 @@ struct Shared {
     declared: tokio::sync::Mutex<HashMap<Option<String>, Instant>>,
 }
 
+/// A task that is about to be sent, its body written.
+struct Encoded<'a> {
+    task: &'a str,
+    format: Format,
+    body: Vec<u8>,
+    options: SendOptions,
+}
+
 /// A task that the broker has confirmed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
@@ -78,12 +88,6 @@ impl Publisher {
         let (exits, declared) = Default::default();
         let shared = Shared { settings, topology, tasks, router, clock, exits, declared };
         Self { broker, shared: Arc::new(shared) }
-    }
-
-    /// The same publisher on another handle of its broker.
-    #[must_use]
-    pub fn on(&self, broker: Broker) -> Self {
-        Self { broker, shared: Arc::clone(&self.shared) }
     }
 
     /// The broker it publishes to.
@@ -112,6 +116,17 @@ impl Publisher {
     ) -> Result<Sent, SendError> {
         let format = options.format.unwrap_or(self.shared.settings.serializer.format());
         let body = Body::encode(format, args, kwargs, &options.embed)?;
+        self.submit(Encoded { task, format, body, options }, |_| {}).await
+    }
+
+    /// Sends a task whose body is written already. `finish` writes the headers that the options do
+    /// not tell of.
+    async fn submit(
+        &self,
+        encoded: Encoded<'_>,
+        finish: impl FnOnce(&mut Headers),
+    ) -> Result<Sent, SendError> {
+        let Encoded { task, format, body, options } = encoded;
         let deadline = options.deadline.unwrap_or(self.shared.settings.deadline);
         let queue = options.declared_queue.clone();
         let declared = TaskOptions { queue, ..TaskOptions::default() };
@@ -120,7 +135,8 @@ impl Publisher {
         let destination = router.route(task, defaults.queue.as_deref(), &options.target);
         let now = self.shared.clock.now();
         let (wait, eta) = options.start.resolve(now);
-        let headers = Headers { eta, ..self.headers(task, &options, now) };
+        let mut headers = Headers { eta, ..self.headers(task, &options, now) };
+        finish(&mut headers);
         let id = headers.id.clone();
         let properties = Properties {
             content_type: Some(format.content_type().to_owned()),

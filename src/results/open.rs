@@ -31,7 +31,9 @@ pub fn open(
     let backend = settings.backend;
     match backend {
         Backend::None => Ok(Arc::new(Nowhere)),
-        Backend::Rpc => Ok(Arc::new(Rpc::new(broker.clone(), deadline))),
+        Backend::Rpc => {
+            Ok(Arc::new(Rpc::new(broker.clone(), deadline).keeping_chords(settings.expires)))
+        }
         store => Err(OpenError::NotBuiltIn(store)),
     }
 }

@@ -4,6 +4,7 @@
 //! the work queues, the [`delay`] ladder and the dead-letter archive. [`crate::broker`] makes the
 //! broker agree, or says where it does not.
 
+mod chord;
 mod definitions;
 pub mod delay;
 mod difference;
@@ -13,6 +14,7 @@ mod route;
 mod settings;
 mod work;
 
+pub use chord::{CHORD_BYTES, chord_queue};
 pub use delay::{Delay, DelayTooLong};
 pub use difference::{Difference, Finding, Object, text as value_text};
 pub use route::{BadPattern, Destination, Route, Router, Target};

@@ -2,6 +2,7 @@
 
 use super::outcome::Outcome;
 use crate::archive::Reason;
+use crate::canvas::Canvas;
 use crate::handler::{Failure, TaskError};
 use crate::task::RetryPolicy;
 use crate::topology::delay;
@@ -35,6 +36,8 @@ pub(super) enum Decision {
         /// What went wrong.
         error: TaskError,
     },
+    /// Send a workflow in its place.
+    Replace(Box<Canvas>),
     /// Publish the message again with its deliveries counted.
     Recount(u32),
     /// Give the message back to its queue.
@@ -117,6 +120,7 @@ fn judge(failure: &Failure, judging: Judging<'_>) -> Decision {
         Failure::Snooze { after } => Decision::Defer { after: *after, why: Deferral::Snoozed },
         Failure::Discard(error) => Decision::Fail(error.clone()),
         Failure::Reject(error) => Decision::Bury { reason: Reason::Rejected, error: error.clone() },
+        Failure::Replace(canvas) => Decision::Replace(canvas.clone()),
     }
 }
 
@@ -219,6 +223,9 @@ mod tests {
         ] {
             assert_eq!(decided(&outcome, 0, &policy), Decision::Defer { after: TEN, why });
         }
+        let by = Box::new(Canvas::from(crate::protocol::Signature::new("other")));
+        let replaced = Outcome::Failed(Failure::Replace(by.clone()));
+        assert_eq!(decided(&replaced, 0, &policy), Decision::Replace(by));
         let early = Decision::Defer { after: UNKNOWN_WAIT, why: Deferral::Unknown };
         assert_eq!(decided(&Outcome::Unknown(TEN), 0, &policy), early);
         for (outcome, expected) in [

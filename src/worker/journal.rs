@@ -72,6 +72,8 @@ pub enum Ending {
         /// What went wrong.
         error: TaskError,
     },
+    /// A workflow took its place.
+    Replaced,
     /// It was given back to its queue.
     GivenBack,
 }
@@ -136,6 +138,7 @@ impl From<&Decision> for Ending {
             Decision::Retry { after, error } => Self::Retried { after, error },
             Decision::Defer { after, .. } => Self::PutOff { after },
             Decision::Bury { reason, error } => Self::Archived { reason, error },
+            Decision::Replace(_) => Self::Replaced,
             // The copy with its deliveries counted comes at once.
             Decision::Recount(_) => Self::PutOff { after: Duration::ZERO },
             Decision::GiveBack => Self::GivenBack,

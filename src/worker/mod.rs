@@ -8,8 +8,10 @@
 mod admit;
 mod assembly;
 mod attempt;
+mod builtin;
 mod context;
 mod decide;
+mod follow;
 mod journal;
 mod outcome;
 mod process;
@@ -205,6 +207,8 @@ impl Worker {
             .filter(|(_, queue)| queue.kind == QueueKind::Classic || !queue.declare)
             .map(|(name, queue)| (Arc::clone(name), queue.delivery_limit))
             .collect();
+        let mut tasks = known_tasks(&self.registry, &self.tasks, &self.clock);
+        builtin::add(&mut tasks, &self.publisher, &self.results);
         Context {
             name,
             publisher: self.publisher.clone(),
@@ -214,7 +218,7 @@ impl Worker {
             limits: self.limits.clone(),
             shutdown,
             slots: Slots::new(slots, limited),
-            tasks: known_tasks(&self.registry, &self.tasks, &self.clock),
+            tasks,
             dead_exchange: self.topology.dead.exchange.clone(),
             unknown_grace: self.settings.unknown_grace,
             delivery_limits,

@@ -149,6 +149,7 @@ fn log(decision: &Decision, ran: Option<Duration>) {
         Decision::Bury { reason, error } => {
             warn!(ran, %error, %reason, "given up, kept in the archive");
         }
+        Decision::Replace(_) => info!(ran, "replaced by another workflow"),
         Decision::Recount(deliveries) => debug!(deliveries, "handed out again, counting it"),
         Decision::GiveBack => info!("given back to the queue"),
     }

@@ -2,6 +2,7 @@
 
 use super::attempt::Attempt;
 use super::context::Context;
+use crate::canvas::follow::Unreached;
 use crate::handler::{Output, TaskError};
 use crate::protocol::{EncodeError, StoredException, StoredResult, TaskState, Value};
 use crate::results::Document;
@@ -18,14 +19,16 @@ pub(super) type Reports = watch::Receiver<Option<serde_json::Value>>;
 /// At most one report of progress per this long is passed on.
 const PACE: Duration = Duration::from_millis(200);
 
-/// A value that the task returned.
+/// A value that the task returned, and what it has sent.
 pub(super) fn success(
     attempt: &Attempt,
     output: &Output,
+    children: Vec<Value>,
     cx: &Context,
 ) -> Result<Document, EncodeError> {
     let id = attempt.headers.id.clone();
-    document(attempt, StoredResult::success(id, output, cx.clock.now()), cx)
+    let result = StoredResult::success(id, output, cx.clock.now());
+    document(attempt, StoredResult { children, ..result }, cx)
 }
 
 /// That the task begins.
@@ -55,6 +58,29 @@ pub(super) fn error(
     }
     result.state = state;
     document(attempt, result, cx)
+}
+
+/// The error of a task that comes before another, as the end of that one.
+pub(super) fn unreached(
+    attempt: &Attempt,
+    task: &Unreached,
+    state: TaskState,
+    error: &TaskError,
+    cx: &Context,
+) -> Result<Document, EncodeError> {
+    let exception = StoredException::new(&error.kind, error.message.as_str(), module(&error.kind));
+    let id = task.id.clone();
+    let mut result = StoredResult::failure(id, exception, error.detail.clone(), cx.clock.now());
+    result.group_id.clone_from(&task.group);
+    result.state = state;
+    let format = cx.reporting.format.unwrap_or_else(|| attempt.body.format());
+    Ok(Document {
+        task_id: task.id.clone(),
+        reply_to: task.reply_to.clone(),
+        format,
+        body: result.encode(format)?.into(),
+        state: result.state,
+    })
 }
 
 /// Passes reports of progress on until the task has ended. Never completes. Lossy: what is not

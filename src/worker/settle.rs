@@ -21,10 +21,10 @@ use std::time::Duration;
 use tracing::{debug, error, warn};
 
 /// How long one try to publish may take before the delivery is looked at again.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The waits between tries to store a result.
-const STORE_PAUSES: Backoff = Backoff {
+pub(super) const STORE_PAUSES: Backoff = Backoff {
     first: Duration::from_millis(100),
     factor: 2.0,
     max: Duration::from_secs(5),
@@ -33,7 +33,7 @@ const STORE_PAUSES: Backoff = Backoff {
 
 /// What became of a step that must be done before the acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Done,
     /// Not possible, now or ever; somebody must be told.
     Impossible,
@@ -63,7 +63,7 @@ pub(super) async fn settle(
     let is_copied = matches!(decision, Decision::Recount(_));
     let settling = Settling { attempt: &attempt, took, receipt: receipt.as_ref(), cx };
     let step = match decision {
-        Decision::Succeed if !attempt.wants_result(cx) => Step::Done,
+        Decision::Succeed if !attempt.wants_result(cx) && !attempt.body.is_followed() => Step::Done,
         Decision::GiveBack => return receipt.into_iter().for_each(Settle::give_back),
         // In a box of its own, so that a task which has nothing to publish has a small future.
         decision => Box::pin(settling.carry_out(decision, &outcome)).await,
@@ -104,22 +104,23 @@ pub(super) async fn settle_unreadable(no_task: NoTask, cx: &Context) {
 }
 
 /// One delivery while it is being settled.
-struct Settling<'a> {
-    attempt: &'a Attempt,
+pub(super) struct Settling<'a> {
+    pub(super) attempt: &'a Attempt,
     /// How long it ran, if it did.
     took: Duration,
     receipt: Option<&'a Settle>,
-    cx: &'a Context,
+    pub(super) cx: &'a Context,
 }
 
 impl Settling<'_> {
     async fn carry_out(&self, decision: Decision, outcome: &Outcome) -> Step {
         match decision {
             Decision::Succeed => self.succeed(outcome).await,
-            Decision::Fail(error) => self.tell_error(TaskState::Failure, &error).await,
+            Decision::Fail(error) => self.fail(TaskState::Failure, &error).await,
             Decision::Retry { after, error } => self.retry(after, &error).await,
             Decision::Defer { after, why } => self.defer(after, why).await,
             Decision::Bury { reason, error } => self.bury(reason, &error).await,
+            Decision::Replace(by) => self.replace(*by).await,
             Decision::Recount(deliveries) => self.recount(deliveries).await,
             Decision::GiveBack => Step::Void,
         }
@@ -127,7 +128,10 @@ impl Settling<'_> {
 
     async fn succeed(&self, outcome: &Outcome) -> Step {
         let Outcome::Done(output) = outcome else { return Step::Done };
-        match report::success(self.attempt, output, self.cx) {
+        if self.attempt.body.is_followed() {
+            return self.succeed_followed(output).await;
+        }
+        match report::success(self.attempt, output, Vec::new(), self.cx) {
             Ok(document) => self.store(document).await,
             Err(error) => {
                 let error = TaskError::new("EncodeError", format!("the result {error}"));
@@ -200,7 +204,7 @@ impl Settling<'_> {
     }
 
     /// Puts the whole message into the archive, then tells the caller.
-    async fn bury(&self, reason: Reason, error: &TaskError) -> Step {
+    pub(super) async fn bury(&self, reason: Reason, error: &TaskError) -> Step {
         let attempt = self.attempt;
         let burial = Burial {
             reason,
@@ -216,9 +220,17 @@ impl Settling<'_> {
             Err(error) => return impossible(&error),
         };
         match publish(message, self.receipt, self.cx).await {
-            Step::Done if error.kind == EXPIRED => self.tell_error(TaskState::Revoked, error).await,
-            Step::Done => self.tell_error(TaskState::Failure, error).await,
+            Step::Done if error.kind == EXPIRED => self.fail(TaskState::Revoked, error).await,
+            Step::Done => self.fail(TaskState::Failure, error).await,
             other => other,
+        }
+    }
+
+    /// Tells that the task has failed for good, and whatever follows from that.
+    async fn fail(&self, state: TaskState, error: &TaskError) -> Step {
+        match self.attempt.body.is_followed() {
+            true => Box::pin(self.fail_followed(&state, error)).await,
+            false => self.tell_error(state, error).await,
         }
     }
 
@@ -245,7 +257,7 @@ impl Settling<'_> {
 
     /// Stores a result; tries until it is stored, the delivery is void, the worker stops, or as
     /// `on_store_error` says.
-    async fn store(&self, document: Document) -> Step {
+    pub(super) async fn store(&self, document: Document) -> Step {
         let mut repetition = 0;
         loop {
             let error = match self.cx.results.store(document.clone()).await {
@@ -275,7 +287,7 @@ impl Settling<'_> {
         }
     }
 
-    fn is_void(&self) -> bool {
+    pub(super) fn is_void(&self) -> bool {
         self.receipt.is_some_and(Settle::is_void)
     }
 }

@@ -11,9 +11,9 @@ mod faults;
 mod hostile;
 mod programs;
 mod rig;
-mod scheduler;
 mod topology;
 mod worker;
+mod workflows;
 
 mod definitions;
 mod harness;

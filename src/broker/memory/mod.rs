@@ -58,6 +58,15 @@ impl Memory {
         Self { lane: Some(lane), ..self.clone() }
     }
 
+    /// A handle whose consumers hold as much as they are given.
+    pub(super) fn out_of_lane(&self) -> Self {
+        Self { lane: None, ..self.clone() }
+    }
+
+    pub(super) fn delete_queue(&self, queue: &str) {
+        self.change(|state, _| state.delete_queue(queue));
+    }
+
     pub(super) fn publish(&self, message: &Arc<RawMessage>) -> Result<(), PublishError> {
         self.change(|state, now| state.publish(message, now))
     }

@@ -4,7 +4,6 @@ mod addresses;
 mod broker;
 mod queues;
 mod results;
-mod schedules;
 mod tasks;
 
 use super::Config;
@@ -27,8 +26,6 @@ pub(super) fn check(config: &Config, layers: &[Layer]) -> Vec<Problem> {
     checks.routes();
     checks.tasks();
     checks.results();
-    checks.scheduler();
-    checks.schedules();
     checks.ops();
     checks.problems
 }

@@ -133,6 +133,13 @@ impl Body {
         }
     }
 
+    /// Whether something follows the task. `true` also when that cannot be read.
+    pub fn is_followed(&self) -> bool {
+        let nothing: [&[u8]; 3] = [b"{}", CELERY_NOTHING, &[0x80]];
+        let embed = &self.bytes[self.embed.range.clone()];
+        !nothing.contains(&embed) && !self.embed().is_ok_and(|embed| embed.is_empty())
+    }
+
     /// What follows the task.
     ///
     /// # Errors
@@ -181,6 +188,10 @@ impl Body {
         DecodeError { place, message }
     }
 }
+
+/// What Celery writes when nothing follows.
+const CELERY_NOTHING: &[u8] =
+    br#"{"callbacks": null, "errbacks": null, "chain": null, "chord": null}"#;
 
 const WHOLE: &str = "a list of args, kwargs, embed";
 

@@ -208,7 +208,7 @@ fn what_is_sent_is_short_and_has_three_parts() {
 
 #[test]
 fn a_signature_needs_only_its_task() {
-    let body = json_body(r#"[[],{},{"callbacks":[{"task":"t","args":null,"chord_size":3}]}]"#);
+    let body = json_body(r#"[[],{},{"callbacks":[{"task":"t","args":null,"unknown":3}]}]"#);
     let embed = body.unwrap().embed().unwrap();
     assert_eq!(embed.callbacks, [Signature::new("t")]);
     let body = json_body(r#"[[],{},{"errbacks":[{"args":[]}]}]"#).unwrap();

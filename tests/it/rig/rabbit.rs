@@ -147,6 +147,14 @@ impl Rig {
         })
     }
 
+    /// The names of all queues, as AMQP's own tables have them.
+    pub async fn queues(&self) -> Vec<String> {
+        let path = format!("queues/{}?disable_stats=true&enable_queue_totals=true", self.vhost());
+        let listed = self.management().get(&path).await.unwrap();
+        let names = listed.as_array().unwrap().iter();
+        names.map(|queue| queue["name"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Messages that wait in a queue, asked of the queue itself, so never old.
     pub async fn ready(&self, queue: &str) -> u32 {
         let state = self.ask(queue).await;

@@ -8,11 +8,16 @@
 //! are not missed, and the broker deletes it some minutes after the client has gone. A document
 //! that nobody watches is dropped at once: nothing piles up.
 
-use super::{Document, Expected, Latest, NotKept, ResultBackend, StoreError, Watch, Watched};
+mod chords;
+
+use super::{
+    ChordStore, Document, Expected, Latest, NotKept, ResultBackend, StoreError, Watch, Watched,
+};
 use crate::broker::{AckPolicy, Broker, Consume, Deliveries, RawMessage};
 use crate::ids::TaskId;
 use crate::protocol::{Format, StoredResult};
 use crate::topology::{Arguments, Queue};
+use chords::Chords;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use std::sync::{Arc, OnceLock};
@@ -24,6 +29,9 @@ use tracing::debug;
 /// How long the broker keeps a reply queue that nobody consumes.
 const REPLY_QUEUE_EXPIRES: Duration = Duration::from_secs(600);
 
+/// How long the results of a chord wait for those that are missing.
+const CHORDS_EXPIRE: Duration = Duration::from_secs(86_400);
+
 /// Results that may be with a client, not looked at.
 const PREFETCH: u16 = 500;
 
@@ -33,6 +41,8 @@ pub struct Rpc {
     broker: Broker,
     deadline: Duration,
     inbox: Arc<OnceLock<Inbox>>,
+    chords: Arc<Chords>,
+    chords_expire: Duration,
 }
 
 /// Why a result cannot be heard of by whoever did not send the task.
@@ -44,7 +54,15 @@ const ELSEWHERE: NotKept = NotKept {
 impl Rpc {
     /// Sends through `broker`; each attempt to store may take `deadline`.
     pub fn new(broker: Broker, deadline: Duration) -> Self {
-        Self { broker, deadline, inbox: Arc::default() }
+        let (inbox, chords) = Default::default();
+        Self { broker, deadline, inbox, chords, chords_expire: CHORDS_EXPIRE }
+    }
+
+    /// The same, but the results of a chord are kept for this long after the last one came while
+    /// others are missing; zero keeps them for ever.
+    #[must_use]
+    pub fn keeping_chords(self, expire: Duration) -> Self {
+        Self { chords_expire: expire, ..self }
     }
 
     fn inbox(&self) -> &Inbox {
@@ -88,6 +106,10 @@ impl ResultBackend for Rpc {
         let known = self.inbox.get().and_then(|inbox| inbox.known(id));
         let latest = known.map(|watch| watch.latest()).ok_or_else(|| ELSEWHERE.into());
         Box::pin(std::future::ready(latest))
+    }
+
+    fn chords(&self) -> Option<&dyn ChordStore> {
+        Some(self)
     }
 
     /// Nothing is kept that could be removed.

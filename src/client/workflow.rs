@@ -1,0 +1,237 @@
+//! Sending whole workflows, and waiting for what comes of them.
+
+use super::{Client, IN_FLIGHT, ResultError, ResultHandle};
+use crate::canvas::{BadCanvas, BeginChord, Canvas, Ids, Message, Origin, Shape, plan, prepare};
+use crate::ids::TaskId;
+use crate::protocol::{EncodeError, Format, Raw};
+use crate::publisher::SendError;
+use crate::results::{Expected, NewChord, StoreError, Watch};
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// So many chords are begun at once.
+const BEGINNING: usize = 50;
+
+/// Why a workflow was not sent, or not whole.
+///
+/// Some of its tasks may have been sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// It is no workflow.
+    #[error(transparent)]
+    Canvas(#[from] BadCanvas),
+    /// A task was not sent.
+    #[error("the workflow is not sent whole: {0}")]
+    Send(#[from] SendError),
+    /// The result backend did not take a chord. Nothing was sent.
+    #[error("the chord is not begun: {0}")]
+    Chord(#[from] StoreError),
+    /// The result backend joins no chords.
+    #[error("the result backend joins no chords: set `backend` in [results]")]
+    NoChords,
+}
+
+impl From<EncodeError> for ApplyError {
+    fn from(error: EncodeError) -> Self {
+        Self::Send(error.into())
+    }
+}
+
+/// A workflow that was sent and whose result somebody may wait for.
+///
+/// The result of a chain is that of its last step, of a chord that of its body, of a group the list
+/// of its members'. Dropping it forgets the result, not the tasks.
+#[derive(Debug)]
+#[must_use = "dropping it forgets the result"]
+pub struct WorkflowHandle<T = serde_json::Value> {
+    shape: Shape,
+    client: Client,
+    watches: HashMap<TaskId, Watch>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl Client {
+    /// Sends a workflow, many of its messages in flight at once, and gives the handle through which
+    /// its result comes. Resolves when the broker has confirmed every task that begins it.
+    ///
+    /// ```no_run
+    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
+    /// use celeriac::canvas::chord;
+    /// use celeriac::protocol::Signature;
+    ///
+    /// let prices = (1..4).map(|item| Signature::call("shop.price", &(item,)));
+    /// let prices = prices.collect::<Result<Vec<_>, _>>()?;
+    /// let total = app.client().apply::<f64>(chord(prices, Signature::new("shop.total"))).await?;
+    /// println!("{}", total.await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`ApplyError`].
+    pub async fn apply<T>(
+        &self,
+        canvas: impl Into<Canvas>,
+    ) -> Result<WorkflowHandle<T>, ApplyError> {
+        let (canvas, shape) = prepare(canvas.into(), Ids::Random)?;
+        let (watches, reply_to) = self.expect_all(&shape).await;
+        let origin = Origin { reply_to, ..Origin::default() };
+        let plan = plan(canvas, None, origin, Ids::Random)?;
+        self.begin_all(plan.chords).await?;
+        self.send_planned(plan.messages).await?;
+        let (client, value) = (self.clone(), PhantomData);
+        Ok(WorkflowHandle { shape, client, watches, value })
+    }
+
+    async fn expect_all(&self, shape: &Shape) -> (HashMap<TaskId, Watch>, Option<String>) {
+        let expect = |id: TaskId| async move { (id.clone(), self.results().expect(id).await) };
+        let expected = futures::stream::iter(awaited(shape)).map(expect).buffered(IN_FLIGHT);
+        let expected: Vec<(TaskId, Expected)> = expected.collect().await;
+        let reply_to = expected.first().and_then(|(_, expected)| expected.reply_to.clone());
+        let watches = expected.into_iter().map(|(id, expected)| (id, expected.watch));
+        (watches.collect(), reply_to)
+    }
+
+    async fn begin_all(&self, chords: Vec<BeginChord>) -> Result<(), ApplyError> {
+        if chords.is_empty() {
+            return Ok(());
+        }
+        let store = self.results().chords().ok_or(ApplyError::NoChords)?;
+        let begin = |BeginChord { group_id, members }| async move {
+            store.begin(&NewChord { group_id, members, layout: None }).await
+        };
+        let beginning = futures::stream::iter(chords).map(begin).buffer_unordered(BEGINNING);
+        Ok(beginning.try_collect::<()>().await?)
+    }
+
+    async fn send_planned(&self, messages: Vec<Message>) -> Result<(), ApplyError> {
+        let send = |message: Message| async move {
+            self.publisher().send_planned(&message, None, None).await.map(|_| ())
+        };
+        let sending = futures::stream::iter(messages).map(send).buffer_unordered(IN_FLIGHT);
+        Ok(sending.try_collect::<()>().await?)
+    }
+}
+
+impl<T> WorkflowHandle<T> {
+    /// The ids behind the result, and of what comes before.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The result of one task of the workflow by its id. With backend `rpc` those are known that
+    /// have the result, and the steps of a chain before them; not the members of a chord.
+    pub fn task<R>(&self, id: &TaskId) -> ResultHandle<R> {
+        self.client.result(id.clone())
+    }
+
+    /// The handles of the tasks that have the result: one, or the members of a group in order.
+    pub fn members<R>(&self) -> Vec<ResultHandle<R>> {
+        self.shape.last().into_iter().map(|id| self.task(id)).collect()
+    }
+}
+
+impl<T: DeserializeOwned> WorkflowHandle<T> {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    ///
+    /// The first task, in order, that ends without a value; or the result is no `T`.
+    pub async fn result(mut self) -> Result<T, ResultError> {
+        let value = gather(&self.shape, &mut self.watches).await?;
+        value.decode().map_err(|why| ResultError::Decode {
+            id: self.shape.last().first().map_or_else(|| TaskId::from(""), |id| (*id).clone()),
+            wanted: std::any::type_name::<T>(),
+            why,
+        })
+    }
+
+    /// [`WorkflowHandle::result`], but not for longer than this.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ResultError::TimedOut`].
+    pub async fn timeout(self, limit: Duration) -> Result<T, ResultError> {
+        let id = self.shape.last().first().map_or_else(|| TaskId::from(""), |id| (*id).clone());
+        match tokio::time::timeout(limit, self.result()).await {
+            Ok(result) => result,
+            Err(_) => Err(ResultError::TimedOut { id, waited: limit }),
+        }
+    }
+}
+
+/// Waiting for a handle is waiting for the result: see [`WorkflowHandle::result`].
+impl<T: DeserializeOwned + 'static> IntoFuture for WorkflowHandle<T> {
+    type Output = Result<T, ResultError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.result())
+    }
+}
+
+/// The tasks whose results may be asked for: those that have the workflow's, and the single steps
+/// before them.
+fn awaited(shape: &Shape) -> Vec<TaskId> {
+    let mut ids: Vec<_> = shape.last().into_iter().cloned().collect();
+    let mut before = shape.parent();
+    while let Some(step) = before {
+        if let Shape::One { id, .. } = step {
+            ids.push(id.clone());
+        }
+        before = step.parent();
+    }
+    ids
+}
+
+/// The value of a task, or the list of those of a group.
+fn gather<'a>(
+    shape: &'a Shape,
+    watches: &'a mut HashMap<TaskId, Watch>,
+) -> BoxFuture<'a, Result<Raw, ResultError>> {
+    Box::pin(async move {
+        match shape {
+            Shape::One { id, .. } => match watches.get_mut(id) {
+                Some(watch) => ended(id, watch).await,
+                None => Ok(Raw::null()),
+            },
+            Shape::Many { members, .. } => {
+                let mut values = Vec::with_capacity(members.len());
+                for member in members {
+                    values.push(gather(member, watches).await?);
+                }
+                let format = values.first().map_or(Format::Json, Raw::format);
+                Raw::list(format, values.iter()).map_err(|error| ResultError::Decode {
+                    id: shape.last().first().map_or_else(|| TaskId::from(""), |id| (*id).clone()),
+                    wanted: "list",
+                    why: crate::protocol::DecodeError {
+                        place: "result".to_owned(),
+                        message: error.to_string(),
+                    },
+                })
+            }
+        }
+    })
+}
+
+async fn ended(id: &TaskId, watch: &mut Watch) -> Result<Raw, ResultError> {
+    let ended = watch.ended().await;
+    let result = ended.map_err(|never| ResultError::NotKept { id: id.clone(), why: never.why })?;
+    let decode = |why| ResultError::Decode { id: id.clone(), wanted: "exception", why };
+    match result.exception().map_err(decode)? {
+        None => Ok(result.result.clone()),
+        Some(exception) => Err(ResultError::Failed {
+            id: id.clone(),
+            state: result.state.clone(),
+            exception,
+            traceback: result.traceback.clone(),
+        }),
+    }
+}
