@@ -12,11 +12,13 @@ use crate::handler::{Registry, TaskSet};
 use crate::ids::TaskId;
 use crate::publisher::Publisher;
 use crate::results::{self, OpenError};
+use crate::scheduler::{Entries, EntryErrors, Making, Scheduler, Status};
 use crate::topology::{BadPattern, Router};
 use crate::worker::Worker;
 use rehearsal::Rehearsal;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// A configuration with its connection to the broker. Cloning is cheap.
 ///
@@ -39,6 +41,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     /// What there is besides when there is no broker.
     rehearsal: Option<Arc<Rehearsal>>,
+    entries: Arc<watch::Sender<Entries>>,
 }
 
 /// Why an [`App`] could not connect.
@@ -60,6 +63,9 @@ pub enum AppError {
     /// The configuration asks a broker in memory for what no broker would give.
     #[error(transparent)]
     Declare(#[from] DeclareError),
+    /// Schedules cannot be kept.
+    #[error(transparent)]
+    Schedules(#[from] EntryErrors),
 }
 
 impl App {
@@ -85,6 +91,7 @@ impl App {
     ) -> Result<Self, AppError> {
         let topology = config.topology();
         let router = Router::from_settings(&topology)?;
+        let entries = Entries::of(&config.schedules, clock.now()).map_err(EntryErrors)?;
         let deadline = config.publisher.deadline;
         let results = results::open(&config.results, &broker, deadline)?;
         let publisher = Publisher::new(
@@ -96,7 +103,8 @@ impl App {
             Arc::clone(&clock),
         );
         let client = Client::new(publisher, results);
-        Ok(Self { config: Arc::new(config), client, clock, rehearsal })
+        let (config, entries) = (Arc::new(config), Arc::new(watch::Sender::new(entries)));
+        Ok(Self { config, client, clock, entries, rehearsal })
     }
 
     /// Connects to the broker that the configuration in this file names. Environment variables
@@ -176,10 +184,62 @@ impl App {
         }
     }
 
+    /// Begins a schedule in code; [`App::scheduler`] runs it, beside those of the configuration.
+    ///
+    /// ```no_run
+    /// # async fn example() -> anyhow::Result<()> {
+    /// # use celeriac::{app::App, config::Config, shutdown::Shutdown};
+    /// let app = App::connect(Config::default()).await?;
+    /// app.schedule("nightly")
+    ///     .cron("30 2 * * *")
+    ///     .timezone("Europe/Berlin")
+    ///     .call("report.daily", &(42,), &())?;
+    /// app.scheduler()?.run(Shutdown::new()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn schedule(&self, name: impl Into<String>) -> Making<'_> {
+        Making::new(name, &self.entries)
+    }
+
+    /// A scheduler of the schedules in the configuration and in code. It connects by itself when it
+    /// runs, with a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// When a pattern in `[routes]` cannot be read.
+    pub fn scheduler(&self) -> Result<Scheduler, AppError> {
+        scheduler(&self.config, self.entries.subscribe())
+    }
+
     /// Closes the connections in order.
     pub async fn close(&self) {
         self.broker().close().await;
     }
+}
+
+/// A scheduler of `entries`, which may change while it runs. It needs no [`App`].
+///
+/// # Errors
+///
+/// When a pattern in `[routes]` cannot be read.
+pub fn scheduler(
+    config: &Config,
+    entries: watch::Receiver<Entries>,
+) -> Result<Scheduler, AppError> {
+    let topology = config.topology();
+    Ok(Scheduler {
+        name: crate::ids::expand_name(&config.scheduler.name, "scheduler"),
+        settings: config.scheduler.clone(),
+        broker: config.broker.clone(),
+        publisher: config.publisher.clone(),
+        router: Router::from_settings(&topology)?,
+        topology,
+        tasks: config.tasks.clone(),
+        entries,
+        clock: Arc::new(SystemClock),
+        status: Status::default(),
+    })
 }
 
 impl AsRef<Client> for App {

@@ -16,11 +16,18 @@ impl TaskId {
     /// The id that follows from `source` and `number`: always the same one, in the form of a
     /// random UUID. For telling things apart, not for keeping secrets.
     pub fn derived(source: &str, number: u32) -> Self {
-        let bytes = source.bytes().chain(number.to_be_bytes());
-        let hash =
-            bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(FNV_PRIME));
+        let hash = hash(source.bytes().chain(number.to_be_bytes()));
         let id = uuid::Builder::from_random_bytes(hash.to_be_bytes()).into_uuid();
         Self(id.to_string())
+    }
+
+    /// A number from 0 to 1 that follows from `source` as an id does: chance that can be repeated.
+    pub fn share(source: &str) -> f64 {
+        let hash = hash(source.bytes());
+        // FNV leaves the last bytes in few bits; this spreads them over all.
+        let mut mixed = (hash >> 64) as u64 ^ hash as u64;
+        mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        (mixed ^ (mixed >> 33)) as f64 / u64::MAX as f64
     }
 
     /// The id as text.
@@ -63,6 +70,11 @@ impl fmt::Debug for TaskId {
     }
 }
 
+/// FNV-1a of 128 bits.
+fn hash(bytes: impl Iterator<Item = u8>) -> u128 {
+    bytes.fold(FNV_OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(FNV_PRIME))
+}
+
 /// Fills in a name from the settings: `%h` is the host, `%n` the program's mode, `%p` the process
 /// id, `%%` a percent sign.
 pub fn expand_name(template: &str, mode: &str) -> String {
@@ -92,6 +104,23 @@ pub fn host() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_derived_id_is_the_same_in_every_version_of_the_program() {
+        let id = TaskId::derived("nightly@2026-11-25T02:30:00.000000+00:00", 0);
+        assert_eq!(id.as_str(), "f6d02d51-8fd6-4517-beaa-a23c8d74227f");
+    }
+
+    #[test]
+    fn shares_are_spread_evenly() {
+        let shares: Vec<f64> = (0..1000).map(|number| TaskId::share(&number.to_string())).collect();
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+        for tenth in 0..10 {
+            let range = f64::from(tenth) / 10.0..f64::from(tenth + 1) / 10.0;
+            let count = shares.iter().filter(|share| range.contains(share)).count();
+            assert!((50..=150).contains(&count), "{count} in {range:?}");
+        }
+    }
 
     #[test]
     fn a_name_is_filled_in_from_host_mode_and_process() {

@@ -27,6 +27,7 @@ pub mod ops;
 pub mod protocol;
 pub mod publisher;
 pub mod results;
+pub mod scheduler;
 pub mod secret;
 pub mod shutdown;
 pub mod store;

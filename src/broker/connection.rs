@@ -24,6 +24,9 @@ use tracing::{debug, info, warn};
 /// 8 MiB per connection that stay untouched, and so cost no memory, until there is traffic.
 const FRAME_MAX: u32 = 131_072;
 
+/// How long a connection that is given up may take to close.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// What a link's connection is used for; part of the name the broker shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -31,6 +34,8 @@ pub(crate) enum Purpose {
     Publish,
     /// Consuming and acknowledging.
     Consume,
+    /// Both, so that what is published ends with what is consumed.
+    Schedule,
 }
 
 /// A connection that is up.
@@ -41,6 +46,8 @@ pub(crate) struct Up {
     /// Cancelled when the connection is lost. Whoever finds out that it is dead although it looks
     /// alive cancels this, and the supervisor makes another.
     pub(crate) gone: CancellationToken,
+    /// Which of the link's connections it is, counted from 1.
+    pub(crate) generation: u64,
 }
 
 /// The state of a link as others see it.
@@ -172,6 +179,9 @@ impl Supervisor {
             let reason = self.watch(&up).await;
             up.gone.cancel();
             warn!(purpose = ?self.purpose, %reason, "connection lost, connecting again");
+            // One that was taken for dead may live, and the broker would leave with it what it holds.
+            let closing = up.connection.close(200, "given up".into());
+            let _ = tokio::time::timeout(GOODBYE, closing).await;
             self.state.send_modify(|state| {
                 state.up = None;
                 state.blocked = None;
@@ -204,11 +214,10 @@ impl Supervisor {
     }
 
     fn announce(&self, connection: Connection) -> Up {
-        let up = Up { connection: Arc::new(connection), gone: CancellationToken::new() };
-        self.state.send_modify(|state| {
-            let generation = state.generation + 1;
-            *state = State { up: Some(up.clone()), generation, ..State::default() };
-        });
+        let generation = self.state.borrow().generation + 1;
+        let gone = CancellationToken::new();
+        let up = Up { connection: Arc::new(connection), gone, generation };
+        self.state.send_replace(State { up: Some(up.clone()), generation, ..State::default() });
         up
     }
 
@@ -237,6 +246,7 @@ impl Supervisor {
         let purpose = match self.purpose {
             Purpose::Publish => "publish",
             Purpose::Consume => "consume",
+            Purpose::Schedule => "schedule",
         };
         let name = crate::ids::expand_name(&self.settings.name, purpose);
         let name = format!("{name} {purpose}");

@@ -70,6 +70,14 @@ struct Line {
     void: AtomicBool,
     /// Cancelled when the connection is lost.
     gone: CancellationToken,
+    /// Which of the connections it is on.
+    generation: u64,
+}
+
+/// The life of the channel that brought a delivery. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub(super) struct Life {
+    line: Arc<Line>,
 }
 
 /// How long the broker may take to answer before its connection is taken for dead.
@@ -272,7 +280,35 @@ impl Stream for Consumption {
     }
 }
 
+impl Life {
+    /// Whether the channel is gone, and with it everything it brought.
+    pub(super) fn is_over(&self) -> bool {
+        self.line.is_gone()
+    }
+
+    /// Waits until the connection is lost. A channel that ends alone is noticed by whoever takes
+    /// the next delivery. Cancel safe.
+    pub(super) async fn over(&self) {
+        self.line.gone.cancelled().await;
+    }
+
+    /// Which of the connections it is on, for [`super::Broker::fenced`].
+    pub(super) fn generation(&self) -> u64 {
+        self.line.generation
+    }
+
+    /// Whether both are of one channel.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.line, &other.line)
+    }
+}
+
 impl Receipt {
+    /// The life that this delivery shares with its channel.
+    pub(super) fn life(&self) -> Life {
+        Life { line: Arc::clone(&self.line) }
+    }
+
     /// Whether the broker has taken the delivery back, so that settling it means nothing and the
     /// message is handed out again.
     pub(super) fn is_void(&self) -> bool {
@@ -398,6 +434,7 @@ async fn try_open(up: &Up, consume: &Consume, prefetch: u16) -> Result<Open, lap
         finished: Notify::new(),
         void: AtomicBool::new(false),
         gone: up.gone.clone(),
+        generation: up.generation,
     });
     let consumer = start(&line, consume, prefetch).await?;
     Ok(Open::new(line, consumer))

@@ -10,6 +10,7 @@ use crate::topology::{Binding, Difference, Endpoint, Exchange, Object, Queue, To
 use futures::{StreamExt, TryStreamExt};
 use lapin::options::{
     ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
 };
 use lapin::types::ShortString;
 use lapin::{Channel, Connection, ErrorKind};
@@ -127,6 +128,23 @@ impl Broker {
         }
         close(&channel).await;
         declare(&connection, topology).await
+    }
+
+    /// Deletes a queue with what is in it; that there is none is no error.
+    ///
+    /// # Errors
+    /// The queue belongs to another connection alone, or the connection broke.
+    pub async fn delete_queue(&self, queue: &str) -> Result<(), DeclareError> {
+        if let Some(memory) = self.memory() {
+            memory.delete_queue(queue);
+            return Ok(());
+        }
+        let connection = self.connection().await?;
+        let channel = open(&connection).await?;
+        let deleted = channel.queue_delete(short(queue), QueueDeleteOptions::default()).await;
+        deleted.map_err(|error| refusal(&error, Object::Queue(queue.to_owned())))?;
+        close(&channel).await;
+        Ok(())
     }
 
     /// Checks that every exchange and queue in `topology` exists, whatever its arguments, and

@@ -79,6 +79,10 @@ enum Receipt {
     Memory(memory::Receipt),
 }
 
+/// The life of the channel that brought a delivery. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct Life(Option<consume::Life>);
+
 impl Deliveries {
     pub(super) fn of_channel(consumption: Consumption) -> Self {
         Self(Source::Channel(Box::new(consumption)))
@@ -195,6 +199,14 @@ impl Settle {
         Self(Receipt::Memory(receipt))
     }
 
+    /// The life that this delivery shares with its channel.
+    pub fn life(&self) -> Life {
+        match &self.0 {
+            Receipt::Channel(receipt) => Life(Some(receipt.life())),
+            Receipt::Memory(_) => Life(None),
+        }
+    }
+
     /// Whether the broker has taken the delivery back, so that settling it means nothing and the
     /// message is handed out again.
     pub fn is_void(&self) -> bool {
@@ -235,6 +247,37 @@ impl Settle {
         match self.0 {
             Receipt::Channel(receipt) => receipt.reject(),
             Receipt::Memory(receipt) => receipt.reject(),
+        }
+    }
+}
+
+/// A broker in memory never loses a channel.
+impl Life {
+    /// Whether the channel is gone, and with it everything it brought.
+    pub fn is_over(&self) -> bool {
+        self.0.as_ref().is_some_and(consume::Life::is_over)
+    }
+
+    /// Waits until the connection is lost. A channel that ends alone is noticed by whoever takes
+    /// the next delivery. Cancel safe.
+    pub async fn over(&self) {
+        match &self.0 {
+            Some(life) => life.over().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Which of the connections it is on, for [`super::Broker::fenced`].
+    pub fn generation(&self) -> u64 {
+        self.0.as_ref().map_or(1, consume::Life::generation)
+    }
+
+    /// Whether both are of one channel.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (None, None) => true,
+            _ => false,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::memory::Subscription;
 use super::{AckPolicy, Broker, Consume, Deliveries, RawMessage, Settle};
 use crate::topology::Queue;
 use futures::{FutureExt, StreamExt};
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, QueueDeleteOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use std::fmt;
@@ -54,30 +54,6 @@ impl Broker {
                 Ok(Gathering(Source::RabbitMq { channel, consumer }))
             }
             Err(error) => Err(declare::refusal(&error, Queue::named(queue).object())),
-        }
-    }
-
-    /// Deletes a queue with what is in it. One that does not exist is deleted already.
-    ///
-    /// # Errors
-    ///
-    /// It may not be deleted, or the connection broke.
-    pub async fn delete_queue(&self, queue: &str) -> Result<(), DeclareError> {
-        if let Some(memory) = self.memory() {
-            memory.delete_queue(queue);
-            return Ok(());
-        }
-        let connection = self.connection().await?;
-        let channel = declare::open(&connection).await?;
-        match channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await {
-            Ok(_) => {
-                declare::close(&channel).await;
-                Ok(())
-            }
-            Err(error) => match declare::refusal(&error, Queue::named(queue).object()) {
-                DeclareError::Missing(_) => Ok(()),
-                other => Err(other),
-            },
         }
     }
 }

@@ -26,7 +26,7 @@ mod wire;
 
 pub use connection::ConnectError;
 pub use declare::DeclareError;
-pub use deliveries::{AckPolicy, Consume, Deliveries, Delivery, Settle};
+pub use deliveries::{AckPolicy, Consume, Deliveries, Delivery, Life, Settle};
 pub use gather::{Gathering, Taken};
 pub use inspect::Depth;
 pub(crate) use memory::Memory;
@@ -48,6 +48,8 @@ use tokio::task::JoinSet;
 #[derive(Debug, Clone)]
 pub struct Broker {
     backing: Backing,
+    /// The only life of the connection on which this handle publishes, if there is one.
+    fence: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,9 +86,56 @@ impl Broker {
         tasks.spawn(publishing.run(Some(first_publish)));
         tasks.spawn(consuming.run(Some(first_consume)));
         tasks.spawn(pump.run());
-        let asking = tokio::sync::Mutex::default();
-        let inner = Inner { publish, consume, confirms, asking, tasks: Mutex::new(tasks) };
-        Ok(Self { backing: Backing::RabbitMq(Arc::new(inner)) })
+        let inner = Inner {
+            publish,
+            consume,
+            confirms,
+            asking: tokio::sync::Mutex::default(),
+            tasks: Mutex::new(tasks),
+        };
+        Ok(Self { backing: Backing::RabbitMq(Arc::new(inner)), fence: None })
+    }
+
+    /// Connects once for both, so that the broker ends what is published together with what is
+    /// consumed: whoever has lost a delivery on this connection cannot publish on it any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broker::connect`].
+    pub async fn connect_as_one(
+        settings: &Settings,
+        in_flight: usize,
+    ) -> Result<Self, ConnectError> {
+        let (link, supervisor) = Link::new(Arc::new(settings.clone()), Purpose::Schedule);
+        let first = supervisor.connect_first().await?;
+        let (confirms, pump) = Confirms::new(link.clone(), in_flight);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(supervisor.run(Some(first)));
+        tasks.spawn(pump.run());
+        let (publish, consume) = (link.clone(), link);
+        let inner = Inner {
+            publish,
+            consume,
+            confirms,
+            asking: tokio::sync::Mutex::default(),
+            tasks: Mutex::new(tasks),
+        };
+        Ok(Self { backing: Backing::RabbitMq(Arc::new(inner)), fence: None })
+    }
+
+    /// The same broker, publishing only for as long as the connection lives that is the
+    /// `generation`th; then every publication fails with [`PublishError::Fenced`].
+    #[must_use]
+    pub fn fenced(&self, generation: u64) -> Self {
+        Self { backing: self.backing.clone(), fence: Some(generation) }
+    }
+
+    /// Takes the consuming connection for dead: whatever was consumed on it goes back to its
+    /// queues, and another connection is made.
+    pub fn abandon(&self) {
+        if let Some(inner) = self.inner() {
+            inner.consume.abandon();
+        }
     }
 
     /// A broker of its own in memory, empty, whose time is `clock`: for tests. It goes with the
@@ -104,7 +153,7 @@ impl Broker {
         deadline: Duration,
     ) -> Result<(), PublishError> {
         match &self.backing {
-            Backing::RabbitMq(inner) => inner.confirms.publish(message, deadline).await,
+            Backing::RabbitMq(inner) => inner.confirms.publish(message, self.fence, deadline).await,
             Backing::Memory(memory) => memory.publish(&message),
         }
     }
@@ -173,6 +222,6 @@ impl Broker {
 
 impl From<Memory> for Broker {
     fn from(memory: Memory) -> Self {
-        Self { backing: Backing::Memory(memory) }
+        Self { backing: Backing::Memory(memory), fence: None }
     }
 }

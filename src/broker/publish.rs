@@ -9,7 +9,7 @@
 //! When the channel or the connection breaks, the outcome of what was in flight is unknown. The
 //! waiting publisher sends the same message again, with the same id, until its deadline.
 
-use super::connection::Link;
+use super::connection::{Link, Up};
 use super::headers::MOST_HEADER_BYTES;
 use super::message::RawMessage;
 use futures::StreamExt;
@@ -80,6 +80,11 @@ pub enum PublishError {
         waited: Duration,
     },
 
+    /// The connection that this was to be published on, and on no other, is gone. The broker may or
+    /// may not have the message.
+    #[error("the connection was lost, and this is published on no other")]
+    Fenced,
+
     /// The broker does not accept this message at all.
     #[error("the broker does not accept the message: {0}")]
     Refused(String),
@@ -117,6 +122,8 @@ pub(crate) struct Pump {
 #[derive(Debug)]
 struct Job {
     message: Arc<RawMessage>,
+    /// The only life of the connection on which it may be published, if there is one.
+    fence: Option<u64>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -155,12 +162,14 @@ impl Confirms {
         (Self { jobs, link: link.clone() }, Pump { jobs: receiver, link, in_flight })
     }
 
-    /// Publishes and waits for the confirm, over reconnections, until `deadline`.
+    /// Publishes and waits for the confirm, over reconnections, until `deadline`. With a `fence` it
+    /// is published on the connection of that number only.
     ///
     /// Dropping the future gives up waiting; the message may be published all the same.
     pub(crate) async fn publish(
         &self,
         message: Arc<RawMessage>,
+        fence: Option<u64>,
         deadline: Duration,
     ) -> Result<(), PublishError> {
         check_headers(&message)?;
@@ -170,7 +179,7 @@ impl Confirms {
         let mut breaks = 0;
         loop {
             let (answer, answered) = oneshot::channel();
-            let job = Job { message: Arc::clone(&message), answer };
+            let job = Job { message: Arc::clone(&message), fence, answer };
             let attempt = async {
                 self.jobs.send(job).await.ok()?;
                 answered.await.ok()
@@ -185,6 +194,10 @@ impl Confirms {
                     }
                     debug!(exchange, "the exchange was missing, sending the message again");
                 }
+                Ok(Some(Answer::Interrupted { error, .. })) if self.is_beyond(fence) => {
+                    debug!(%error, "not published, its connection is gone");
+                    return Err(PublishError::Fenced);
+                }
                 Ok(Some(Answer::Interrupted { error, sent: was_sent })) => {
                     sent |= was_sent;
                     let is_suspect = was_sent && !is_about_an_exchange(&error);
@@ -194,10 +207,22 @@ impl Confirms {
                         return Err(PublishError::Refused(error.to_string()));
                     }
                 }
+                // The connection was given up with the message on its way.
+                Ok(None) if !self.jobs.is_closed() => {
+                    sent = true;
+                    if fence.is_some() {
+                        return Err(PublishError::Fenced);
+                    }
+                }
                 Ok(None) => return Err(self.missed(started.elapsed(), sent)),
                 Err(_) => return Err(self.missed(deadline, sent)),
             }
         }
+    }
+
+    /// Whether the connection with this number is gone.
+    fn is_beyond(&self, fence: Option<u64>) -> bool {
+        fence.is_some_and(|fence| !self.link.is_up() || self.link.generation() != fence)
     }
 
     /// Why nothing was confirmed for `waited`.
@@ -219,7 +244,7 @@ impl Pump {
         while let Some(up) = self.link.up().await {
             match open(&up.connection).await {
                 Ok(channel) => {
-                    if self.serve(Arc::new(channel)).await.is_none() {
+                    if self.serve(Arc::new(channel), &up).await.is_none() {
                         return;
                     }
                 }
@@ -232,7 +257,7 @@ impl Pump {
     }
 
     /// Serves one channel until it breaks. `None` when every handle is gone.
-    async fn serve(&mut self, channel: Arc<Channel>) -> Option<()> {
+    async fn serve(&mut self, channel: Arc<Channel>, up: &Up) -> Option<()> {
         let mut in_flight = InFlight::new();
         let mut account = Account::new();
         loop {
@@ -247,12 +272,18 @@ impl Pump {
                 }
                 job = self.jobs.recv(), if in_flight.len() < self.in_flight => match job {
                     Some(job) if job.answer.is_closed() => {}
+                    Some(job) if job.fence.is_some_and(|fence| fence != up.generation) => {
+                        // Whoever asked may have stopped waiting.
+                        let _ = job.answer.send(Answer::Final(Err(PublishError::Fenced)));
+                    }
                     Some(job) => in_flight.push(Box::pin(send(Arc::clone(&channel), job))),
                     None => {
                         drain(in_flight, account).await;
                         return None;
                     }
                 },
+                // Given up although it looks alive: no confirm is waited for any more.
+                () = up.gone.cancelled() => return Some(()),
             }
         }
     }

@@ -61,7 +61,7 @@ impl Global {
     }
 
     /// The files named by `-c`, or else by `CELERIAC_CONFIG`, separated by `:`.
-    fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         if !self.config.is_empty() {
             return self.config.clone();
         }

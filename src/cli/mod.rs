@@ -13,6 +13,8 @@ mod global;
 mod health;
 mod init;
 mod output;
+mod schedule;
+mod scheduler;
 mod send;
 mod stack;
 mod topology;
@@ -33,6 +35,7 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   celeriac worker -c celeriac.toml              run tasks
+  celeriac scheduler -c celeriac.toml           send tasks when they are due
   celeriac send mail.welcome --kwargs '{\"user\": 42}'
   celeriac dead list since:6h                   what was given up
   celeriac topology check                       where the broker differs
@@ -54,8 +57,10 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Worker(worker::Arguments),
+    Scheduler(scheduler::Arguments),
     Send(send::Arguments),
     Call(call::Arguments),
+    Schedule(schedule::Arguments),
     Dead(dead::Arguments),
     Topology(topology::Arguments),
     Health(health::Arguments),
@@ -72,8 +77,10 @@ pub fn run() -> ExitCode {
     let colour = cli.global.colour;
     let ended = match cli.command {
         Command::Worker(arguments) => wait(worker::run(&cli.global, &arguments)),
+        Command::Scheduler(arguments) => wait(scheduler::run(&cli.global, &arguments)),
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
         Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
+        Command::Schedule(arguments) => wait(schedule::run(&cli.global, &arguments)),
         Command::Dead(arguments) => wait(dead::run(&cli.global, &arguments)),
         Command::Topology(arguments) => wait(topology::run(&cli.global, &arguments)),
         Command::Health(arguments) => wait(health::run(&cli.global, &arguments)),

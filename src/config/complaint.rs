@@ -4,11 +4,10 @@ use super::layer::{self, Layer, Source};
 use super::problem::Problem;
 use super::read::Complaint;
 use super::schema;
-use super::tree::{Path, Span, Step, write_key, write_path};
+use super::tree::{Path, Span, Step, Tree, write_key, write_path};
 
 /// Sections of other versions of the program.
-const NOT_YET: [&str; 7] =
-    ["scheduler", "schedules", "monitor", "events", "compat", "redact", "metrics"];
+const NOT_YET: [&str; 5] = ["monitor", "events", "compat", "redact", "metrics"];
 
 /// The complaint as a problem.
 pub(super) fn explain(complaint: &Complaint, layers: &[Layer]) -> Problem {
@@ -40,6 +39,30 @@ pub(super) fn at_value(problem: Problem, layers: &[Layer], path: &[Step], label:
     }
 }
 
+/// `problem` at some bytes of the text that is the value of `path`; at all of it when the text is
+/// not written as it is read.
+pub(super) fn at_part(
+    problem: Problem,
+    layers: &[Layer],
+    path: &[Step],
+    part: Span,
+    label: &str,
+) -> Problem {
+    let mut problem = at_value(problem, layers, path, label);
+    let text = layer::find(layers, path).and_then(|(_, _, node)| match &node.value {
+        Tree::Scalar(toml::Value::String(text)) => Some(text),
+        _ => None,
+    });
+    if let (Some(place), Some(text)) = (&mut problem.place, text) {
+        // Behind the opening quote.
+        let start = place.span.start + 1;
+        if place.text.get(start..start + text.len()) == Some(text.as_str()) {
+            place.span = start + part.start..start + part.end;
+        }
+    }
+    problem
+}
+
 /// `problem` at a place of `layer`; a variable or an option has no lines, so it gets notes.
 fn at(problem: Problem, layer: &Layer, span: &Span, label: &str) -> Problem {
     let place = layer.place(span.clone(), label);
@@ -60,7 +83,7 @@ fn unknown_key(path: &Path, layers: &[Layer]) -> Problem {
     let known = schema::at(table).map(schema::keys).unwrap_or_default();
     let (title, label) = if table.is_empty() && NOT_YET.contains(&key.as_str()) {
         let title = format!("this version has no [{key}] section");
-        (title, "it runs workers and sends tasks; take this section out".to_owned())
+        (title, "it runs workers and schedules; take this section out".to_owned())
     } else {
         let title = format!("unknown key `{}` in {}", write_key(key), section(table));
         (title, suggest(key, &known, '`'))

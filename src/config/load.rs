@@ -46,6 +46,16 @@ pub struct Loaded {
     pub(super) layers: Vec<Layer>,
 }
 
+impl Loaded {
+    /// The files that were read.
+    pub fn files(&self) -> impl Iterator<Item = &FilePath> {
+        self.layers.iter().filter_map(|layer| match &layer.source {
+            Source::File(path) => Some(path.as_path()),
+            _ => None,
+        })
+    }
+}
+
 impl Loader {
     /// Reads nothing yet: the built-in defaults.
     pub fn new() -> Self {

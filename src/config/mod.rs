@@ -29,7 +29,7 @@ pub use problem::{Place, Problem, Report, Severity, Style};
 pub use schema::schema;
 pub use show::{Change, Shown};
 
-use crate::{broker, ops, publisher, results, task, telemetry, topology, worker};
+use crate::{broker, ops, publisher, results, scheduler, task, telemetry, topology, worker};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -59,6 +59,13 @@ pub struct Config {
     pub tasks: task::Tasks,
     /// How a worker works.
     pub worker: worker::Settings,
+    /// How the scheduler works.
+    pub scheduler: scheduler::Settings,
+    /// What all schedules inherit, and the schedules themselves as `[schedules.NAME]`.
+    #[schemars(example = serde_json::json!({
+        "nightly": { "task": "reports.nightly", "cron": "30 2 * * *" }
+    }))]
+    pub schedules: scheduler::Schedules,
     /// How tasks are written and sent.
     pub publisher: publisher::Settings,
     /// Where results go.

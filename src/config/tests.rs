@@ -101,13 +101,13 @@ error: unknown key `prefech` in [queues]
 #[test]
 fn a_section_of_another_version_is_named_as_such() {
     assert_eq!(
-        report("[scheduler]\ntick = \"1s\"\n"),
+        report("[monitor]\ntick = \"1s\"\n"),
         "\
-error: this version has no [scheduler] section
+error: this version has no [monitor] section
  --> celeriac.toml:1:2
   |
-1 | [scheduler]
-  |  ^^^^^^^^^ it runs workers and sends tasks; take this section out
+1 | [monitor]
+  |  ^^^^^^^ it runs workers and schedules; take this section out
 
 1 error in 1 file"
     );

@@ -2,8 +2,10 @@
 
 use super::exec::{Program, ProgramError, Watcher};
 use super::http::{HttpCall, HttpCallError, HttpClient, HttpClientError};
+use super::template::Template;
 use super::{DuplicateTask, Handler, Registry};
 use crate::task::{TaskOptions, TaskSettings, Tasks};
+use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::Arc;
 
@@ -75,6 +77,23 @@ impl Registry {
         }
         if bad.is_empty() { Ok(self) } else { Err(BadTasks(bad)) }
     }
+}
+
+/// What a call lacks for a task that is a program or an HTTP call: each argument that its table
+/// fills in and that is neither among `args` positional ones nor in `kwargs`.
+pub fn missing_arguments(
+    task: &TaskSettings,
+    args: usize,
+    kwargs: &Map<String, Value>,
+) -> Vec<String> {
+    let exec = task.exec.iter().flatten().map(String::as_str);
+    let texts = exec.chain(task.http.iter().map(|http| http.url.expose()));
+    let templates = texts.filter_map(|text| Template::parse(text).ok());
+    let mut missing: Vec<String> =
+        templates.flat_map(|template| template.lacks(args, kwargs)).collect();
+    missing.sort();
+    missing.dedup();
+    missing
 }
 
 /// Makes handlers, and what they share, when the first one needs it.

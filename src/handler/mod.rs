@@ -19,7 +19,7 @@ mod template;
 mod testing;
 mod typed;
 
-pub use configured::{BadTask, BadTaskProblem, BadTasks};
+pub use configured::{BadTask, BadTaskProblem, BadTasks, missing_arguments};
 pub use context::{Progress, TaskContext};
 pub use failure::{DeadLetter, Discard, Failure, TaskError};
 pub use function::{Arguments, Kwargs};

@@ -5,7 +5,7 @@
 
 use super::Failure;
 use super::call::Call;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 /// A parsed template.
@@ -68,6 +68,20 @@ impl Template {
             Part::Text(more) => Some(text + &more),
             Part::Place(_) => None,
         })
+    }
+
+    /// The arguments it needs that a call with `args` positional and these keyword arguments lacks.
+    pub(super) fn lacks(&self, args: usize, kwargs: &Map<String, Value>) -> Vec<String> {
+        let places = self.parts.iter().filter_map(|part| match part {
+            Part::Place(Place::Arg(index)) if *index >= args => {
+                Some(format!("positional argument {index}"))
+            }
+            Part::Place(Place::Kwarg(name)) if !kwargs.contains_key(name) => {
+                Some(format!("argument `{name}`"))
+            }
+            _ => None,
+        });
+        places.collect()
     }
 
     /// The text for one call, each value put in by `append`.

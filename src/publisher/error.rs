@@ -31,6 +31,11 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// Whether the connection is gone that this was to be published on, and on no other.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self, Self::Publish(PublishError::Fenced))
+    }
+
     /// Whether sending the same task again, with the same id, can succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Publish(error) if error.is_transient())

@@ -90,6 +90,12 @@ impl Publisher {
         Self { broker, shared: Arc::new(shared) }
     }
 
+    /// The same publisher on another handle of its broker.
+    #[must_use]
+    pub fn on(&self, broker: Broker) -> Self {
+        Self { broker, shared: Arc::clone(&self.shared) }
+    }
+
     /// The broker it publishes to.
     pub fn broker(&self) -> &Broker {
         &self.broker

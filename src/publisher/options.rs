@@ -79,6 +79,11 @@ impl SendOptions {
         Self { id: Some(id.into()), ..self }
     }
 
+    /// Where it is to go, as far as anything is said.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The queue it goes to.
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
         self.target.queue = Some(queue.into());

@@ -18,6 +18,18 @@ pub fn dead_arrival(archive: &str) -> String {
     format!("{archive}.in")
 }
 
+/// Holds the schedulers' state, one message; whoever holds that message leads.
+pub const SCHEDULER: &str = "celeriac.scheduler";
+
+/// Declared for a moment by the one scheduler that looks whether there is a state.
+pub const SCHEDULER_LOCK: &str = "celeriac.scheduler.lock";
+
+/// What the scheduler that leads is told and asked.
+pub const SCHEDULER_COMMANDS: &str = "celeriac.scheduler.commands";
+
+/// Where scheduled tasks report their end that must not overlap.
+pub const SCHEDULER_ENDED: &str = "celeriac.scheduler.ended";
+
 /// The queue in which the results of a chord's members are gathered.
 pub fn chord(group_id: &str) -> String {
     format!("celeriac.chord.{group_id}")

@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod programs;
 mod rig;
+mod scheduler;
 mod topology;
 mod worker;
 mod workflows;

@@ -4,6 +4,7 @@ mod addresses;
 mod broker;
 mod queues;
 mod results;
+mod schedules;
 mod tasks;
 
 use super::Config;
@@ -26,6 +27,8 @@ pub(super) fn check(config: &Config, layers: &[Layer]) -> Vec<Problem> {
     checks.routes();
     checks.tasks();
     checks.results();
+    checks.scheduler();
+    checks.schedules();
     checks.ops();
     checks.problems
 }

@@ -1,0 +1,206 @@
+//! `celeriac scheduler`
+
+use super::exit::{Exit, OrExit};
+use super::global::Global;
+use crate::app;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Loaded, Loader};
+use crate::ops::{Check, Health, Ops};
+use crate::scheduler::{Count, Entries, EntryErrors, Status};
+use crate::shutdown::Shutdown;
+use crate::telemetry;
+use anyhow::Context;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+/// Send tasks when they are due; run two or more, one leads
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  celeriac scheduler -c celeriac.toml     send what the [schedules] of the file say
+  celeriac scheduler --dry-run            say what it would send, and stop
+  celeriac schedule list                  what the scheduler that leads knows
+
+Signals:
+  HUP         read the files again
+  TERM, INT   stop; another scheduler leads at once")]
+pub(crate) struct Arguments {
+    /// The scheduler's name; %h is the host, %p the process id
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Say what it would send, and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let loaded = global.load(loader(global, arguments))?;
+    let config = &loaded.config;
+    telemetry::start(&config.log).context("setting up the log").or_exit(Exit::Config)?;
+    let entries = entries(config).or_exit(Exit::Config)?;
+    if arguments.dry_run {
+        super::schedule::list_files(global, &entries)?;
+        return Ok(Exit::Done);
+    }
+    if entries.is_empty() {
+        warn!("there are no schedules; add a table [schedules.NAME]");
+    }
+    let (sender, receiver) = watch::channel(entries);
+    let scheduler = app::scheduler(config, receiver).or_exit(Exit::Config)?;
+    let shutdown = Shutdown::new();
+    let status = scheduler.status.clone();
+    let ops = Ops::new(config.ops.clone(), "scheduler", Arc::new(SchedulerHealth { status }));
+    let files = Files::new(global, &loaded);
+    let mut beside = JoinSet::new();
+    beside.spawn(ops.run(shutdown.clone()));
+    beside.spawn(stop_on_signal(shutdown.clone())?);
+    let watch = config.scheduler.watch;
+    let reload = || loader(global, arguments).load();
+    let mut hangup = signal(SignalKind::hangup()).context("waiting for signals")?;
+    let reloading = async {
+        let mut files = files;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => info!("reading the files again, as told"),
+                () = files.changed(watch) => info!("a file has changed, reading the files again"),
+            }
+            take_over(reload(), config, &sender, &mut files, global);
+        }
+    };
+    let ended = tokio::select! {
+        ended = scheduler.run(shutdown.clone()) => ended,
+        () = reloading => Ok(()),
+    };
+    shutdown.abort();
+    beside.abort_all();
+    ended.or_exit(Exit::Unreachable)?;
+    info!("stopped");
+    Ok(Exit::Done)
+}
+
+fn loader(global: &Global, arguments: &Arguments) -> Loader {
+    match &arguments.name {
+        Some(name) => global.loader().set("--name", "scheduler.name", name.as_str()),
+        None => global.loader(),
+    }
+}
+
+fn entries(config: &Config) -> Result<Entries, EntryErrors> {
+    Entries::of(&config.schedules, SystemClock.now()).map_err(EntryErrors)
+}
+
+/// Uses the schedules of files that were read again, if they are right; goes on as before if not.
+fn take_over(
+    loaded: Result<Loaded, crate::config::Report>,
+    running: &Config,
+    sender: &watch::Sender<Entries>,
+    files: &mut Files,
+    global: &Global,
+) {
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            return error!("the files have mistakes, going on as before:\n{report}");
+        }
+    };
+    *files = Files::new(global, &loaded);
+    let config = loaded.config;
+    if with_schedules_of(&config, running) != *running {
+        warn!("only [schedules] are taken over; restart for everything else that has changed");
+    }
+    match entries(&config) {
+        Ok(entries) => drop(sender.send_replace(sender.borrow().reloaded(&entries))),
+        Err(errors) => error!("the schedules have mistakes, going on as before:\n{errors}"),
+    }
+}
+
+/// `config` with the schedules of `running`: equal to that when nothing else has changed.
+fn with_schedules_of(config: &Config, running: &Config) -> Config {
+    Config { schedules: running.schedules.clone(), ..config.clone() }
+}
+
+/// The files of the configuration, and how they looked when they were read.
+struct Files {
+    paths: Vec<PathBuf>,
+    seen: Vec<Option<(SystemTime, u64)>>,
+}
+
+impl Files {
+    fn new(global: &Global, loaded: &Loaded) -> Self {
+        // The folders too, in which files come and go.
+        let named = global.files().into_iter();
+        let paths: Vec<PathBuf> = loaded.files().map(PathBuf::from).chain(named).collect();
+        let seen = Self::look(&paths);
+        Self { paths, seen }
+    }
+
+    fn look(paths: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
+        let look = |path: &PathBuf| {
+            let found = std::fs::metadata(path).ok()?;
+            Some((found.modified().ok()?, found.len()))
+        };
+        paths.iter().map(look).collect()
+    }
+
+    /// Waits until one of them looks different; `every` zero is for ever. Cancel safe.
+    async fn changed(&mut self, every: Duration) {
+        if every.is_zero() {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(every).await;
+            let seen = Self::look(&self.paths);
+            if seen != self.seen {
+                self.seen = seen;
+                return;
+            }
+        }
+    }
+}
+
+fn stop_on_signal(shutdown: Shutdown) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("stopping");
+        shutdown.drain();
+    })
+}
+
+/// The health of a scheduler.
+#[derive(Debug)]
+struct SchedulerHealth {
+    status: Status,
+}
+
+impl Health for SchedulerHealth {
+    fn live(&self) -> Vec<Check> {
+        let alive = self.status.is_alive();
+        vec![Check::new("loop", alive, if alive { "turning" } else { "hanging" })]
+    }
+
+    fn ready(&self) -> Vec<Check> {
+        let detail = match (self.status.leads(), self.status.is_in_contact()) {
+            (true, _) => "leading",
+            (false, true) => "standing by",
+            (false, false) => "not connected to the broker",
+        };
+        vec![Check::new("scheduler", self.status.is_in_contact(), detail)]
+    }
+
+    fn summary(&self) -> String {
+        let status = &self.status;
+        let role = if status.leads() { "leading" } else { "standing by" };
+        format!("{role}, {} schedules, {} runs sent", status.schedules(), status.count(Count::Sent))
+    }
+}

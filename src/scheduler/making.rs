@@ -1,0 +1,206 @@
+//! Entries made in code.
+
+use super::cron::Days;
+use super::entries::Entries;
+use super::entry::{Entry, EntryError};
+use super::settings::{Missed, Overlap, ScheduleSettings};
+use crate::clock::to_iso;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::fmt;
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+
+/// An entry that is being made; [`Making::call`] ends it.
+#[derive(Debug)]
+#[must_use = "nothing is scheduled before `call`"]
+pub struct Making<'a> {
+    name: String,
+    settings: ScheduleSettings,
+    entries: &'a watch::Sender<Entries>,
+}
+
+/// Everything that is wrong with an entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntryErrors(pub Vec<EntryError>);
+
+impl std::error::Error for EntryErrors {}
+
+impl fmt::Display for EntryErrors {
+    /// A line for each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl<'a> Making<'a> {
+    /// Begins an entry that goes to `entries`.
+    pub fn new(name: impl Into<String>, entries: &'a watch::Sender<Entries>) -> Self {
+        Self { name: name.into(), settings: ScheduleSettings::default(), entries }
+    }
+
+    /// Due by a cron expression: five fields, or six with seconds in front.
+    pub fn cron(mut self, expression: impl Into<String>) -> Self {
+        self.settings.cron = Some(expression.into());
+        self
+    }
+
+    /// A day of `cron` has to match day of month and day of week, as Celery has it.
+    pub fn both_days(mut self) -> Self {
+        self.settings.days = Some(Days::Both);
+        self
+    }
+
+    /// Due at this distance, at least 100 ms; an hour is due at every full hour.
+    pub fn every(mut self, period: Duration) -> Self {
+        self.settings.every = Some(period);
+        self
+    }
+
+    /// Due once.
+    pub fn at(mut self, time: SystemTime) -> Self {
+        self.settings.at = Some(to_iso(time));
+        self
+    }
+
+    /// The time zone of `cron`, by its IANA name, instead of UTC.
+    pub fn timezone(mut self, name: impl Into<String>) -> Self {
+        self.settings.timezone = Some(name.into());
+        self
+    }
+
+    /// The queue it goes to, instead of where the routes lead.
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.settings.queue = Some(queue.into());
+        self
+    }
+
+    /// Its priority, on a queue that has priorities; higher goes first.
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.settings.priority = Some(priority);
+        self
+    }
+
+    /// A run not started this long after it was due is given up.
+    pub fn expires(mut self, wait: Duration) -> Self {
+        self.settings.expires = Some(wait);
+        self
+    }
+
+    /// A header of the message.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.headers.get_or_insert_default().insert(name.into(), value.into());
+        self
+    }
+
+    /// Each run is sent up to this much later; less than the time between runs.
+    pub fn jitter(mut self, most: Duration) -> Self {
+        self.settings.jitter = Some(most);
+        self
+    }
+
+    /// A run is left out while the one before has not ended, or for `limit` if nothing is heard.
+    pub fn skip_while_running(mut self, limit: Duration) -> Self {
+        self.settings.overlap = Some(Overlap::Skip);
+        self.settings.overlap_limit = Some(limit);
+        self
+    }
+
+    /// What nobody could send in time is left out if it is more than a minute late.
+    pub fn skip_missed(mut self) -> Self {
+        self.settings.missed = Some(Missed::Skip);
+        self
+    }
+
+    /// What nobody could send in time is sent, each run that is at most so late.
+    pub fn make_up_missed(mut self, within: Duration) -> Self {
+        self.settings.missed = Some(Missed::All);
+        self.settings.missed_within = Some(within);
+        self
+    }
+
+    /// Schedules the task with these arguments: `args` is a tuple, list or `()`, `kwargs` a map,
+    /// struct or `()`. A scheduler that runs already takes it in at once.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn call(
+        mut self,
+        task: impl Into<String>,
+        args: &(impl Serialize + ?Sized),
+        kwargs: &(impl Serialize + ?Sized),
+    ) -> Result<(), EntryErrors> {
+        self.settings.task = Some(task.into());
+        let entry = Entry::new(&self.name, &self.settings, SystemTime::now());
+        let entry = entry.map_err(EntryErrors)?;
+        let args = match self.json(args, "args")? {
+            Value::Array(args) => args,
+            Value::Null => Vec::new(),
+            _ => return Err(self.wrong("args", "the arguments are no list")),
+        };
+        let kwargs = match self.json(kwargs, "kwargs")? {
+            Value::Object(kwargs) => kwargs,
+            Value::Null => Map::new(),
+            _ => return Err(self.wrong("kwargs", "the keyword arguments are no map")),
+        };
+        let entries = self.entries.borrow().clone();
+        let entries = entries.with(Entry { args, kwargs, ..entry });
+        self.entries.send_replace(entries.map_err(|error| EntryErrors(vec![error]))?);
+        Ok(())
+    }
+
+    fn json(
+        &self,
+        value: &(impl Serialize + ?Sized),
+        key: &'static str,
+    ) -> Result<Value, EntryErrors> {
+        serde_json::to_value(value).map_err(|error| self.wrong(key, &error.to_string()))
+    }
+
+    fn wrong(&self, key: &'static str, title: &str) -> EntryErrors {
+        EntryErrors(vec![EntryError {
+            name: self.name.clone(),
+            key,
+            title: title.to_owned(),
+            advice: String::new(),
+            part: None,
+        }])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_made_and_a_second_of_its_name_is_not() {
+        let entries = watch::Sender::new(Entries::default());
+        let nightly =
+            || Making::new("nightly", &entries).cron("30 2 * * *").timezone("Europe/Berlin");
+        nightly().call("report", &(42,), &serde_json::json!({ "format": "pdf" })).unwrap();
+        let made = entries.borrow().get("nightly").cloned().unwrap();
+        assert_eq!((made.args.len(), made.kwargs["format"].as_str()), (1, Some("pdf")));
+        assert_eq!(made.schedule.words(), "every day at 02:30, Europe/Berlin");
+        let twice = nightly().call("report", &(), &()).unwrap_err();
+        assert!(twice.to_string().contains("two of this name"), "{twice}");
+        assert_eq!(entries.borrow().len(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_all_at_once() {
+        let entries = watch::Sender::new(Entries::default());
+        let wrong = Making::new("x", &entries)
+            .every(Duration::from_secs(60))
+            .jitter(Duration::from_secs(60))
+            .make_up_missed(Duration::from_secs(10))
+            .call("t", &(), &())
+            .unwrap_err();
+        assert_eq!(
+            wrong.0.iter().map(|error| error.key).collect::<Vec<_>>(),
+            ["jitter", "missed_within"]
+        );
+        assert!(Making::new("x", &entries).call("t", &(), &()).is_err());
+    }
+}
