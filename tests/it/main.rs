@@ -10,6 +10,8 @@ mod examples;
 mod faults;
 mod hostile;
 mod programs;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]
+mod results;
 mod rig;
 mod scheduler;
 mod topology;
