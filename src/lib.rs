@@ -83,3 +83,8 @@ macro_rules! __task_name {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;
+
+/// And that of the page on testing.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+struct TestingPage;

@@ -4,7 +4,8 @@ use super::{App, AppError};
 use crate::broker::{Broker, Memory};
 use crate::clock::{Clock, VirtualClock};
 use crate::config::Config;
-use crate::topology::Topology;
+use crate::handler::TaskSet;
+use crate::topology::{QueueTable, Topology};
 use crate::units::Count;
 use crate::worker::{Journal, Worker};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::{Duration, SystemTime};
 pub(super) struct Rehearsal {
     pub(super) memory: Memory,
     /// The same broker, as all workers together consume from it.
-    lane: Memory,
+    pub(super) lane: Memory,
     pub(super) clock: VirtualClock,
     pub(super) journal: Journal,
     slots: u32,
@@ -26,7 +27,8 @@ impl App {
     /// [`testing`](crate::testing).
     ///
     /// Everything above the broker is what it is in production. The queues are there, as if a
-    /// worker had been started once.
+    /// worker had been started once: those of the configuration and those that `#[task]`s of this
+    /// program name.
     ///
     /// # Panics
     ///
@@ -44,7 +46,14 @@ impl App {
     ///
     /// When the configuration cannot be had: a bad pattern in `[routes]`, a result backend that
     /// this build does not have, a queue with arguments that RabbitMQ refuses.
-    pub fn in_memory_with(config: Config) -> Result<Self, AppError> {
+    pub fn in_memory_with(mut config: Config) -> Result<Self, AppError> {
+        for task in TaskSet::linked().distinct() {
+            if let Some(queue) = &task.options().queue
+                && !config.queues.is_defined(queue)
+            {
+                config.queues.insert(queue.clone(), QueueTable::default());
+            }
+        }
         let clock = VirtualClock::starting_at(whole_second(SystemTime::now()));
         let memory = Memory::new(clock.clone());
         memory.declare(&Topology::whole(&config.topology(), &config.worker.queues))?;
@@ -94,8 +103,7 @@ impl Rehearsal {
         let end = self.clock.now() + time;
         loop {
             self.rest().await;
-            let events = [self.memory.next_event(), self.clock.next_wake()];
-            match events.into_iter().flatten().min().filter(|next| *next <= end) {
+            match self.next_event().filter(|next| *next <= end) {
                 Some(next) => self.move_to(next),
                 None => break,
             }
@@ -104,7 +112,12 @@ impl Rehearsal {
         self.rest().await;
     }
 
-    fn move_to(&self, time: SystemTime) {
+    /// When something is due next.
+    pub(super) fn next_event(&self) -> Option<SystemTime> {
+        [self.memory.next_event(), self.clock.next_wake()].into_iter().flatten().min()
+    }
+
+    pub(super) fn move_to(&self, time: SystemTime) {
         self.clock.advance_to(time);
         self.memory.tick();
     }

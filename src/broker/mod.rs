@@ -29,7 +29,7 @@ pub use declare::DeclareError;
 pub use deliveries::{AckPolicy, Consume, Deliveries, Delivery, Life, Settle};
 pub use gather::{Gathering, Taken};
 pub use inspect::Depth;
-pub(crate) use memory::Memory;
+pub(crate) use memory::{Hold, Memory};
 pub use message::RawMessage;
 pub use publish::PublishError;
 pub use settings::{Reconnect, Settings, Tls};

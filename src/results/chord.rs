@@ -16,7 +16,8 @@
 //! [finishes]: ChordStore::finish
 
 use super::{Document, StoreError};
-use crate::protocol::{Member, TaskState, Value};
+use crate::ids::TaskId;
+use crate::protocol::{Raw, TaskState, Value};
 use futures::future::BoxFuture;
 use std::fmt;
 use std::time::Duration;
@@ -122,6 +123,17 @@ pub enum Part {
     Task(Member),
     /// A group within the header.
     Group(Vec<Part>),
+}
+
+/// How one member ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// The task.
+    pub task_id: TaskId,
+    /// `SUCCESS`, `FAILURE` or `REVOKED`.
+    pub state: TaskState,
+    /// Its value, or a [`crate::protocol::StoredException`].
+    pub result: Raw,
 }
 
 impl Joined {

@@ -149,10 +149,21 @@ impl Difference {
     }
 
     fn adopt_argument(&self, arguments: &mut super::Arguments) {
-        match &self.theirs {
-            HeaderValue::Null => arguments.remove(&self.argument),
-            theirs => arguments.insert(self.argument.clone(), theirs.clone()),
+        // Of two values of one type RabbitMQ does not tell the type: it is that of ours.
+        let theirs = match (&self.theirs, arguments.get(&self.argument)) {
+            (HeaderValue::Null, _) => {
+                arguments.remove(&self.argument);
+                return;
+            }
+            (HeaderValue::Text(text), Some(HeaderValue::Int(_))) => {
+                text.parse().map_or_else(|_| self.theirs.clone(), HeaderValue::Int)
+            }
+            (HeaderValue::Text(text), Some(HeaderValue::Bool(_))) => {
+                text.parse().map_or_else(|_| self.theirs.clone(), HeaderValue::Bool)
+            }
+            (theirs, _) => theirs.clone(),
         };
+        arguments.insert(self.argument.clone(), theirs);
     }
 }
 
@@ -262,6 +273,11 @@ mod tests {
         assert!(parse(durable).adopt_queue(&mut queue));
         let expected = Queue { durable: false, ..Queue::new("q", [("", HeaderValue::Null); 0]) };
         assert_eq!(queue, expected);
+
+        let mut queue = Queue::new("q", [("x-message-ttl", HeaderValue::Int(5))]);
+        let untyped = "'x-message-ttl' for queue 'q' in vhost '/': received '5' but current is '6'";
+        assert!(parse(untyped).adopt_queue(&mut queue));
+        assert_eq!(queue.arguments["x-message-ttl"], HeaderValue::Int(6), "still a number");
 
         let mut exchange = Exchange::new("e", ExchangeKind::Topic);
         let kind = "'type' for exchange 'e' in vhost '/': received 'topic' but current is 'x-odd'";

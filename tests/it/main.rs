@@ -4,14 +4,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod both;
 mod consume;
 mod dead;
 mod examples;
 mod faults;
 mod hostile;
 mod programs;
-#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]
-mod results;
+mod rehearsal;
 mod rig;
 mod scheduler;
 mod topology;

@@ -7,29 +7,26 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
-//! use celeriac::app::App;
-//! use celeriac::handler::{Registry, TaskContext};
-//! use celeriac::publisher::SendOptions;
-//! use celeriac::task::TaskOptions;
+//! use celeriac::prelude::*;
 //! use celeriac::testing::TestWorker;
 //! use std::time::Duration;
 //!
-//! async fn add(_: TaskContext, (a, b): (i64, i64)) -> anyhow::Result<i64> {
+//! #[task(name = "shop.add")]
+//! async fn add(a: i64, b: i64) -> anyhow::Result<i64> {
 //!     Ok(a + b)
 //! }
 //!
+//! let day = Duration::from_secs(86_400);
 //! let app = App::in_memory();
-//! let tomorrow = SendOptions::default().countdown(Duration::from_secs(86_400));
-//! let call = app.client().call::<i64>("shop.add", &(1, 2), &(), tomorrow).await?;
-//! assert_eq!(app.sent_named("shop.add")[0].args::<(i64, i64)>()?, (1, 2));
+//! let sum = add(1, 2).countdown(day).delay(&app).await?;
+//! assert_eq!(app.sent::<add>(), [(1, 2)]);
 //!
-//! let mut registry = Registry::new();
-//! registry.add_async("shop.add", TaskOptions::default(), add)?;
-//! let worker = TestWorker::new(&app, registry);
-//! assert_eq!(worker.drain().await.of("shop.add").attempts(), 0);
-//! let report = worker.advance(Duration::from_secs(86_400)).await;
-//! assert_eq!(report.of("shop.add").attempts(), 1);
-//! assert_eq!(call.result().await?, 3);
+//! let worker = TestWorker::new(&app).register::<add>();
+//! let report = worker.drain().await;
+//! assert_eq!(report.of::<add>().attempts(), 0);
+//! worker.advance(day).await;
+//! assert_eq!(report.of::<add>().attempts(), 1);
+//! assert_eq!(sum.await?, 3);
 //! # Ok(())
 //! # }
 //! ```

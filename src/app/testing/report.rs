@@ -24,14 +24,14 @@ impl Report {
     }
 
     /// What was done with the calls of the task of this name.
-    pub fn of(&self, task: &str) -> TaskRuns {
+    pub fn of_named(&self, task: &str) -> TaskRuns {
         let runs = self.runs().into_iter().filter(|run| run.task == task);
         TaskRuns { runs: runs.collect() }
     }
 
     /// What was done with the calls of a task that the compiler knows.
-    pub fn of_task<T: Task>(&self) -> TaskRuns {
-        self.of(T::NAME)
+    pub fn of<T: Task>(&self) -> TaskRuns {
+        self.of_named(T::NAME)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::task::{Given, Task};
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A task as it was sent.
 #[derive(Debug, Clone)]
@@ -98,6 +99,22 @@ impl App {
         let archive =
             Archive::new(self.broker().clone(), self.config().dead.clone(), Arc::new(clock));
         archive.survey(&filter).await.expect("the archive is in memory")
+    }
+
+    /// Lets time pass in the broker in memory, event by event, without waiting for workers: what
+    /// waits arrives, what is over expires. With workers there,
+    /// [`TestWorker::advance`](super::TestWorker::advance) lets them work on the way.
+    ///
+    /// # Panics
+    ///
+    /// When the app is not in memory.
+    pub fn pass(&self, time: Duration) {
+        let rehearsal = self.rehearsal();
+        let end = rehearsal.clock.now() + time;
+        while let Some(next) = rehearsal.next_event().filter(|next| *next <= end) {
+            rehearsal.move_to(next);
+        }
+        rehearsal.move_to(end);
     }
 
     /// The clock of an app in memory. [`TestWorker::advance`](super::TestWorker::advance) moves it

@@ -2,68 +2,100 @@
 
 use super::super::{App, rehearsal::Rehearsal};
 use super::Report;
-use crate::handler::Registry;
+use crate::broker::{Hold, Memory};
+use crate::handler::{MessageHandler, Registry, Run, Surrounds, TaskSet};
 use crate::shutdown::Shutdown;
 use crate::worker::{Worker, WorkerError};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::SetOnce;
 use tokio::task::JoinSet;
 
-/// A worker of an app [in memory](App::in_memory). It runs while a test waits in
-/// [`drain`](Self::drain) or [`advance`](Self::advance), or for anything else.
+/// A worker of an app [in memory](App::in_memory). It is put together like a
+/// [`Worker`], starts with the first [`drain`](Self::drain) or [`advance`](Self::advance), and runs
+/// while a test waits for that or for anything else.
 ///
 /// Several may be made for one app; each waits until all have come to rest. Dropping one stops it.
 #[derive(Debug)]
+#[must_use = "a test worker does nothing until `drain` or `advance`"]
 pub struct TestWorker {
     rehearsal: Arc<Rehearsal>,
-    queues: Vec<String>,
-    ended: Arc<Ended>,
-    shutdown: Shutdown,
-    running: JoinSet<()>,
+    made: Mutex<Option<Worker>>,
+    running: OnceLock<Running>,
 }
 
-/// How a worker ended.
-#[derive(Debug, Default)]
-struct Ended {
-    how: OnceLock<Result<(), WorkerError>>,
-    changed: Notify,
+/// A worker that was started.
+#[derive(Debug)]
+struct Running {
+    start: Arc<Start>,
+    shutdown: Shutdown,
+    tasks: JoinSet<()>,
+}
+
+/// Whether a worker consumes all its queues, or has ended.
+#[derive(Debug)]
+struct Start {
+    memory: Memory,
+    queues: Vec<String>,
+    /// Set once what waits is handed out.
+    opened: SetOnce<()>,
+    ended: SetOnce<Result<(), WorkerError>>,
 }
 
 impl TestWorker {
-    /// A worker that runs what is in `registry`, of all queues that the configuration defines.
+    /// A worker without tasks yet, of all queues that the app knows.
     ///
     /// # Panics
     ///
-    /// When the app is not in memory, or outside a Tokio runtime.
-    pub fn new(app: &App, registry: Registry) -> Self {
-        let mut worker = app.worker(registry);
-        let defined = app.config().queues.names().map(str::to_owned);
-        worker.settings.queues.extend(defined);
-        worker.settings.queues.sort();
-        worker.settings.queues.dedup();
-        Self::run(app, worker)
+    /// When the app is not in memory.
+    pub fn new(app: &App) -> Self {
+        let queues = app.config().topology().queues;
+        Self::of(app, Worker::new(app).queues(queues.names()))
     }
 
-    /// The same with a worker that was put together otherwise: from [`App::worker`], with other
-    /// queues or settings.
+    /// One that was put together otherwise: from [`Worker::new`] or [`App::worker`].
     ///
     /// # Panics
     ///
-    /// When the app is not in memory, or outside a Tokio runtime.
-    pub fn run(app: &App, worker: Worker) -> Self {
+    /// When the app is not in memory.
+    pub fn of(app: &App, worker: Worker) -> Self {
         let rehearsal = Arc::clone(app.rehearsal());
-        let queues = worker.settings.queues.clone();
-        let (ended, shutdown) = (Arc::<Ended>::default(), Shutdown::new());
-        let mut running = JoinSet::new();
-        let (end, stop) = (Arc::clone(&ended), shutdown.clone());
-        running.spawn(async move {
-            let how = worker.run(stop).await;
-            // Nobody else sets it.
-            let _ = end.how.set(how);
-            end.changed.notify_waiters();
-        });
-        Self { rehearsal, queues, ended, shutdown, running }
+        Self { rehearsal, made: Mutex::new(Some(worker)), running: OnceLock::new() }
+    }
+
+    /// Registers the task `T`.
+    pub fn register<T: Run>(self) -> Self {
+        self.changed(Worker::register::<T>)
+    }
+
+    /// Registers a function that takes a message.
+    pub fn handler<Kind>(self, function: impl MessageHandler<Kind>) -> Self {
+        self.changed(|worker| worker.handler(function))
+    }
+
+    /// Registers all that is in `set`.
+    pub fn with(self, set: TaskSet) -> Self {
+        self.changed(|worker| worker.with(set))
+    }
+
+    /// Runs what is in `registry`, besides.
+    pub fn registry(self, registry: Registry) -> Self {
+        self.changed(|worker| Worker { registry, ..worker })
+    }
+
+    /// Supplies `State<T>` to every task that asks for it.
+    pub fn state<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
+        self.changed(|worker| worker.state(value))
+    }
+
+    /// Puts a tower layer around every task.
+    pub fn layer(self, layer: impl Surrounds) -> Self {
+        self.changed(|worker| worker.layer(layer))
+    }
+
+    /// Consumes these queues only.
+    pub fn queues<Q: Into<String>>(self, queues: impl IntoIterator<Item = Q>) -> Self {
+        self.changed(|worker| worker.queues(queues))
     }
 
     /// Runs everything that is due, and what follows from it, until nothing can go on before time
@@ -74,7 +106,7 @@ impl TestWorker {
     ///
     /// # Panics
     ///
-    /// When the worker could not start or has been stopped.
+    /// When the worker could not start, or outside a Tokio runtime.
     pub async fn drain(&self) -> Report {
         self.started().await;
         self.rehearsal.rest().await;
@@ -99,31 +131,71 @@ impl TestWorker {
 
     /// Stops in order, as a worker does on its first signal.
     pub async fn stop(mut self) {
-        self.shutdown.drain();
-        self.running.join_next().await;
+        let Some(mut running) = self.running.take() else { return };
+        running.shutdown.drain();
+        while running.tasks.join_next().await.is_some() {}
     }
 
-    /// Completes when every queue is consumed.
     async fn started(&self) {
-        loop {
-            let declared = self.rehearsal.memory.changed();
-            let ended = self.ended.changed.notified();
-            match self.ended.how.get() {
-                None => {}
-                Some(Err(error)) => panic!("the test worker could not start: {error}"),
-                Some(Ok(())) => panic!("the test worker has been stopped"),
-            }
-            if self.queues.iter().all(|queue| self.is_consumed(queue)) {
-                return;
-            }
-            tokio::select! {
-                () = declared => {}
-                () = ended => {}
-            }
+        let running = self.running.get_or_init(|| {
+            let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Running::start(&self.rehearsal, made.expect("a worker is started once"))
+        });
+        running.start.opened.wait().await;
+        if let Some(ended) = running.start.ended.get() {
+            panic!("the test worker does not run: {ended:?}");
         }
     }
 
-    fn is_consumed(&self, queue: &str) -> bool {
-        self.rehearsal.memory.depth(queue).is_some_and(|depth| depth.consumers > 0)
+    fn changed(self, change: impl FnOnce(Worker) -> Worker) -> Self {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Self { made: Mutex::new(made.map(change)), ..self }
+    }
+}
+
+impl Running {
+    fn start(rehearsal: &Rehearsal, worker: Worker) -> Self {
+        let start = Arc::new(Start {
+            memory: rehearsal.memory.clone(),
+            queues: worker.settings.queues.clone(),
+            opened: SetOnce::new(),
+            ended: SetOnce::new(),
+        });
+        // What waits is handed out once all queues are consumed, so that its order is kept.
+        let hold = rehearsal.lane.hold();
+        let shutdown = Shutdown::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(start_up(Arc::clone(&start), hold));
+        tasks.spawn(work(worker, shutdown.clone(), Arc::clone(&start)));
+        Self { start, shutdown, tasks }
+    }
+}
+
+async fn start_up(start: Arc<Start>, hold: Hold) {
+    tokio::select! {
+        () = start.consumed() => {}
+        _ = start.ended.wait() => {}
+    }
+    drop(hold);
+    // Nobody else sets it, nor the other.
+    let _ = start.opened.set(());
+}
+
+async fn work(worker: Worker, shutdown: Shutdown, start: Arc<Start>) {
+    let _ = start.ended.set(worker.run(shutdown).await);
+}
+
+impl Start {
+    /// Completes when every queue is consumed.
+    async fn consumed(&self) {
+        loop {
+            let changed = self.memory.changed();
+            let is_consumed =
+                |queue: &String| self.memory.depth(queue).is_some_and(|depth| depth.consumers > 0);
+            if self.queues.iter().all(is_consumed) {
+                return;
+            }
+            changed.await;
+        }
     }
 }

@@ -20,7 +20,7 @@ pub(super) use subscription::{Receipt, Subscription};
 use super::{DeclareError, Depth, PublishError, RawMessage};
 use crate::clock::{Clock, VirtualClock};
 use crate::topology::{Finding, Topology};
-use state::{Consumer, State};
+use state::{Consumer, Lane, State};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::Notify;
@@ -33,6 +33,10 @@ pub(crate) struct Memory {
     /// What is consumed through this handle shares one bound on deliveries.
     lane: Option<u64>,
 }
+
+/// Keeps a lane closed.
+#[derive(Debug)]
+pub(crate) struct Hold(Memory);
 
 #[derive(Debug)]
 struct Shared {
@@ -52,7 +56,7 @@ impl Memory {
     pub(crate) fn in_lane(&self, most: usize) -> Self {
         let lane = self.change(|state, _| {
             let lane = state.number();
-            state.lanes.insert(lane, most.max(1));
+            state.lanes.insert(lane, Lane { most: most.max(1), holds: 0 });
             lane
         });
         Self { lane: Some(lane), ..self.clone() }
@@ -65,6 +69,21 @@ impl Memory {
 
     pub(super) fn delete_queue(&self, queue: &str) {
         self.change(|state, _| state.delete_queue(queue));
+    }
+
+    /// Hands nothing out in this handle's lane until the hold is dropped.
+    pub(crate) fn hold(&self) -> Hold {
+        self.change_holds(|holds| holds + 1);
+        Hold(self.clone())
+    }
+
+    fn change_holds(&self, change: impl FnOnce(usize) -> usize) {
+        self.change(|state, now| {
+            if let Some(lane) = self.lane.and_then(|lane| state.lanes.get_mut(&lane)) {
+                lane.holds = change(lane.holds);
+            }
+            state.settle(now);
+        });
     }
 
     pub(super) fn publish(&self, message: &Arc<RawMessage>) -> Result<(), PublishError> {
@@ -150,5 +169,11 @@ impl Memory {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.change_holds(|holds| holds.saturating_sub(1));
     }
 }

@@ -24,11 +24,19 @@ pub(super) struct State {
     pub(super) tasks: Vec<Arc<RawMessage>>,
     /// Given up by these queues, and so far nobody takes them.
     stuck: Vec<(String, Entry)>,
-    /// How many deliveries the consumers of a lane may hold together.
-    pub(super) lanes: BTreeMap<u64, usize>,
+    pub(super) lanes: BTreeMap<u64, Lane>,
     numbers: u64,
     /// Counts the changes.
     pub(super) changes: u64,
+}
+
+/// Consumers that are bounded together.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// How many deliveries they may hold.
+    pub(super) most: usize,
+    /// For so many reasons they get none now.
+    pub(super) holds: usize,
 }
 
 /// One consumer.
@@ -189,7 +197,7 @@ impl State {
         let Some(lane) = lane else { return true };
         let of_lane = self.consumers.values().filter(|consumer| consumer.lane == Some(lane));
         let held: usize = of_lane.map(|consumer| consumer.held.len()).sum();
-        self.lanes.get(&lane).is_none_or(|most| held < *most)
+        self.lanes.get(&lane).is_none_or(|lane| lane.holds == 0 && held < lane.most)
     }
 
     /// Gives up one message, or one queue, whose time is over.

@@ -1,0 +1,249 @@
+//! A test worker runs what is due, in order, and leaps over the rest of the time.
+
+use crate::rig::{PATIENCE, add};
+use celeriac::app::App;
+use celeriac::archive::Reason;
+use celeriac::clock::Clock;
+use celeriac::config::Config;
+use celeriac::handler::{Failure, Output, Registry, TaskContext, TaskError};
+use celeriac::publisher::SendOptions;
+use celeriac::task::{
+    Argument, ArgumentError, Given, Param, RetryPolicy, Task, TaskOptions, Written,
+};
+use celeriac::testing::TestWorker;
+use celeriac::topology::QueueTable;
+use celeriac::worker::Ending;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+struct Add;
+
+impl Task for Add {
+    const NAME: &'static str = "shop.add";
+    const PARAMS: &'static [Param] = &[Param::new("a", "i64"), Param::new("b", "i64")];
+    type Args = (i64, i64);
+    type Output = i64;
+
+    fn options() -> TaskOptions {
+        TaskOptions::default()
+    }
+
+    fn write((a, b): &Self::Args) -> Written<'_> {
+        Written::Positional(vec![a.erased(), b.erased()])
+    }
+
+    fn read(given: Given<'_>) -> Result<Self::Args, ArgumentError> {
+        let mut given = given.bind(Self::PARAMS)?;
+        Ok((given.required(0)?, given.required(1)?))
+    }
+}
+
+fn failing(times: u32) -> Registry {
+    let mut registry = Registry::new();
+    add(&mut registry, "mail.send", move |cx, _| {
+        let fails = cx.attempt() <= times;
+        let error = TaskError::new("Throttled", "not now");
+        Box::pin(
+            async move { if fails { Err(Failure::Error(error)) } else { Ok(Output::new(())) } },
+        )
+    });
+    registry
+}
+
+async fn send(app: &App, task: &str, options: SendOptions) {
+    app.client().send(task, &(), &(), options).await.unwrap();
+}
+
+fn policy(max: u32, first: Duration) -> RetryPolicy {
+    let mut policy = RetryPolicy { max_retries: Some(max), ..RetryPolicy::default() };
+    policy.backoff.first = first;
+    policy.backoff.max = first * 8;
+    policy.backoff.jitter = 0.0;
+    policy
+}
+
+#[tokio::test]
+async fn a_retry_runs_when_its_time_has_come_and_takes_none() {
+    let app = App::in_memory();
+    let worker = TestWorker::new(&app).registry(failing(2));
+    let begun = (Instant::now(), app.virtual_clock().now());
+    send(&app, "mail.send", SendOptions::default().retry(policy(5, seconds(600)))).await;
+    let report = worker.drain().await;
+    assert_eq!(report.of_named("mail.send").attempts(), 1);
+    worker.advance(seconds(599)).await;
+    assert_eq!(report.of_named("mail.send").attempts(), 1, "not yet");
+    worker.advance(seconds(1)).await;
+    assert_eq!(report.of_named("mail.send").attempts(), 2);
+    worker.advance(seconds(1_200)).await;
+    let runs = report.of_named("mail.send");
+    assert_eq!((runs.attempts(), runs.retried(), runs.succeeded()), (3, 2, 1));
+    let at: Vec<_> =
+        runs.runs().iter().map(|run| run.at.duration_since(begun.1).unwrap().as_secs()).collect();
+    assert_eq!(at, [0, 600, 1_800], "each at its own time");
+    assert!(begun.0.elapsed() < seconds(20), "{:?}", begun.0.elapsed());
+    assert_eq!(app.all_sent().len(), 1, "a retry is not sent anew");
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_in_the_report_and_in_the_archive() {
+    let app = App::in_memory();
+    let worker = TestWorker::new(&app).registry(failing(9));
+    send(&app, "mail.send", SendOptions::default().retry(policy(1, seconds(1)))).await;
+    let report = worker.advance(seconds(1)).await;
+    assert_eq!(report.of_named("mail.send").given_up(), 1);
+    let letters = app.dead_letters().await;
+    assert_eq!((letters.len(), letters[0].reason), (1, Reason::Exhausted));
+}
+
+#[tokio::test]
+async fn what_was_sent_comes_back_with_its_types() {
+    let app = App::in_memory();
+    app.client().send("shop.add", &(1, 2), &(), SendOptions::default()).await.unwrap();
+    let later = SendOptions::default().countdown(seconds(60)).priority(3).header("tenant", "acme");
+    app.client().send("shop.add", &(3, 4), &(), later).await.unwrap();
+    assert_eq!(app.sent::<Add>(), [(1, 2), (3, 4)]);
+    let sent = app.sent_named("shop.add");
+    assert_eq!(sent[1].headers.eta, Some(app.virtual_clock().now() + seconds(60)));
+    assert_eq!(sent[1].properties.priority, Some(3));
+    assert_eq!(sent[1].headers.extra["tenant"], "acme".into());
+    assert!(app.sent_named("shop.subtract").is_empty());
+}
+
+/// Over two queues, on two threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_run_in_the_order_in_which_they_arrived() {
+    for _ in 0..20 {
+        let mut config = Config::default();
+        config.queues.insert("other", QueueTable::default());
+        let app = App::in_memory_with(config).unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&order);
+        let mut registry = Registry::new();
+        add(&mut registry, "note", move |_, body| {
+            let (number,): (usize,) = body.args().unwrap();
+            let noted = Arc::clone(&noted);
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                noted.lock().unwrap().push(number);
+                Ok(Output::new(()))
+            })
+        });
+        for number in 0..12_usize {
+            let queue = if number.is_multiple_of(3) { "other" } else { "default" };
+            let options = SendOptions::default().queue(queue);
+            app.client().send("note", &(number,), &(), options).await.unwrap();
+        }
+        let report = TestWorker::new(&app).registry(registry).drain().await;
+        assert_eq!(report.of_named("note").succeeded(), 12, "nothing is left when it returns");
+        assert_eq!(*order.lock().unwrap(), (0..12).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn what_a_task_sends_runs_too_and_a_drain_waits_for_it() {
+    let app = App::in_memory();
+    let mut registry = Registry::new();
+    let client = app.client().clone();
+    add(&mut registry, "count.down", move |_, body| {
+        let (left,): (u32,) = body.args().unwrap();
+        let client = client.clone();
+        Box::pin(async move {
+            if left > 0 {
+                // A real wait: a drain is not over before it.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                let next = SendOptions::default();
+                client.send("count.down", &(left - 1,), &(), next).await.unwrap();
+            }
+            Ok(Output::new(left))
+        })
+    });
+    let worker = TestWorker::new(&app).registry(registry);
+    app.client().send("count.down", &(5_u32,), &(), SendOptions::default()).await.unwrap();
+    assert_eq!(worker.drain().await.of_named("count.down").succeeded(), 6);
+}
+
+#[tokio::test]
+async fn an_early_acknowledgement_does_not_end_a_drain() {
+    let app = App::in_memory();
+    let mut registry = Registry::new();
+    let early = TaskOptions { acknowledge_early: true, ..TaskOptions::default() };
+    registry
+        .add_async("slow", early, async |_: TaskContext, (): ()| {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            anyhow::Ok(())
+        })
+        .unwrap();
+    let worker = TestWorker::new(&app).registry(registry);
+    send(&app, "slow", SendOptions::default()).await;
+    assert_eq!(worker.drain().await.of_named("slow").succeeded(), 1);
+}
+
+#[tokio::test]
+async fn a_rate_lets_tasks_through_as_time_passes() {
+    let app = App::in_memory();
+    let mut registry = Registry::new();
+    let once_a_second = TaskOptions { rate: Some(1.0), ..TaskOptions::default() };
+    registry
+        .add_async("push", once_a_second, async |_: TaskContext, (): ()| anyhow::Ok(()))
+        .unwrap();
+    let worker = TestWorker::new(&app).registry(registry);
+    for _ in 0..4 {
+        send(&app, "push", SendOptions::default()).await;
+    }
+    let report = worker.drain().await;
+    assert_eq!(report.of_named("push").attempts(), 1);
+    for attempts in 2..=4 {
+        worker.advance(seconds(1)).await;
+        assert_eq!(report.of_named("push").attempts(), attempts);
+    }
+}
+
+#[tokio::test]
+async fn a_time_limit_ends_a_handler_that_hangs() {
+    let app = App::in_memory();
+    let mut registry = Registry::new();
+    let limited =
+        TaskOptions { time_limit: Some(Duration::from_millis(50)), ..TaskOptions::default() };
+    registry
+        .add_async("hang", limited, async |_: TaskContext, (): ()| {
+            std::future::pending::<()>().await;
+            anyhow::Ok(())
+        })
+        .unwrap();
+    let worker = TestWorker::new(&app).registry(registry);
+    send(&app, "hang", SendOptions::default().retry(policy(0, seconds(1)))).await;
+    let report = tokio::time::timeout(PATIENCE, worker.drain()).await.unwrap();
+    let runs = report.of_named("hang");
+    let [Ending::Archived { reason, .. }] = runs.endings()[..] else { panic!("{runs:?}") };
+    assert_eq!(*reason, Reason::TimeLimit);
+}
+
+#[tokio::test]
+async fn two_workers_share_an_app_and_a_stopped_one_leaves_its_work() {
+    let mut config = Config::default();
+    config.queues.insert("other", QueueTable::default());
+    let app = App::in_memory_with(config).unwrap();
+    let of = |queue: &str| {
+        let mut worker = app.worker(failing(0));
+        worker.settings.queues = vec![queue.to_owned()];
+        TestWorker::of(&app, worker)
+    };
+    let first = of("default");
+    send(&app, "mail.send", SendOptions::default()).await;
+    send(&app, "mail.send", SendOptions::default().queue("other")).await;
+    assert_eq!(
+        first.drain().await.of_named("mail.send").attempts(),
+        1,
+        "nobody consumes the other"
+    );
+    first.stop().await;
+    send(&app, "mail.send", SendOptions::default()).await;
+    let second = of("other");
+    assert_eq!(second.drain().await.of_named("mail.send").attempts(), 2);
+    let ready = app.broker().depth("default").await.unwrap().unwrap().ready;
+    assert_eq!(ready, 1, "its queue has no worker now");
+}

@@ -1,1 +1,0 @@
-//! Celery reads our results from Redis, and we read its.
