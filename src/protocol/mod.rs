@@ -13,6 +13,7 @@ mod delayed;
 mod embed;
 mod format;
 mod headers;
+mod kept;
 mod limits;
 mod list;
 mod result;
@@ -30,6 +31,7 @@ pub use delayed::delayed_routing_key;
 pub use embed::Embed;
 pub use format::{DecodeError, EncodeError, Format};
 pub use headers::{Headers, TimeLimits, header, is_broker_header, is_death_header};
+pub use kept::Member;
 pub use limits::Limits;
 pub use result::{Raw, StoredException, StoredResult};
 /// A value in a body or a signature. It holds whatever JSON and MessagePack can hold, binary

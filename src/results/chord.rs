@@ -16,8 +16,7 @@
 //! [finishes]: ChordStore::finish
 
 use super::{Document, StoreError};
-use crate::ids::TaskId;
-use crate::protocol::{Raw, TaskState, Value};
+use crate::protocol::{Member, TaskState, Value};
 use futures::future::BoxFuture;
 use std::fmt;
 use std::time::Duration;
@@ -123,17 +122,6 @@ pub enum Part {
     Task(Member),
     /// A group within the header.
     Group(Vec<Part>),
-}
-
-/// How one member ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Member {
-    /// The task.
-    pub task_id: TaskId,
-    /// `SUCCESS`, `FAILURE` or `REVOKED`.
-    pub state: TaskState,
-    /// Its value, or a [`crate::protocol::StoredException`].
-    pub result: Raw,
 }
 
 impl Joined {

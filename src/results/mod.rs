@@ -14,21 +14,33 @@
 
 mod chord;
 mod document;
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+mod layout;
 mod open;
 mod purge;
+#[cfg(feature = "redis")]
+mod redis;
 pub mod rpc;
 mod settings;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
 mod watch;
 
-pub use chord::{Arrival, Arrived, ChordStore, Claim, Joined, Member, NewChord, Part};
+pub use chord::{Arrival, Arrived, ChordStore, Claim, Joined, NewChord, Part};
 pub use document::Document;
 pub use open::{OpenError, open};
 pub use purge::purge;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
 pub use rpc::Rpc;
 pub use settings::{Backend, OnStoreError, Reporting, ResultFormat, Settings};
 pub(crate) use watch::Watched;
 pub use watch::{Latest, NotKept, Watch};
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use sql::Sql;
+
+pub use crate::protocol::Member;
 pub use crate::store::StoreError;
 
 use crate::ids::TaskId;

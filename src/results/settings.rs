@@ -74,9 +74,9 @@ impl Backend {
     pub fn is_built_in(self) -> bool {
         match self {
             Self::None | Self::Rpc => true,
-            Self::Redis => false,
-            Self::Postgres => false,
-            Self::Sqlite => false,
+            Self::Redis => cfg!(feature = "redis"),
+            Self::Postgres => cfg!(feature = "postgres"),
+            Self::Sqlite => cfg!(feature = "sqlite"),
         }
     }
 

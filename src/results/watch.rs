@@ -161,7 +161,10 @@ impl Watched {
     }
 }
 
-#[cfg(test)]
+#[cfg_attr(
+    not(all(feature = "redis", feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "each store uses a part of it")
+)]
 impl Watched {
     /// Begins to take changes: everything that is watched now has just begun.
     pub(crate) fn open(&self) -> Changes {
@@ -180,9 +183,24 @@ impl Watched {
         self.table().changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
+    /// Waits for a change, or until one has been since this was asked last. Cancel safe; for one
+    /// caller at a time.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     /// Whether anybody watches this task.
     pub(crate) fn contains(&self, task_id: &TaskId) -> bool {
         self.table().tasks.contains_key(task_id)
+    }
+
+    /// Every watched task whose end was not told yet.
+    pub(crate) fn unfinished(&self) -> Vec<TaskId> {
+        let table = self.table();
+        let open = table.tasks.iter().filter(|(_, watchers)| {
+            watchers.sender.borrow().as_ref().is_none_or(|latest| !latest.state.is_ready())
+        });
+        open.map(|(task_id, _)| task_id.clone()).collect()
     }
 }
 

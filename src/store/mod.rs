@@ -4,6 +4,15 @@
 //! first used, and connects again after a loss; a call that was under way meanwhile fails with a
 //! transient [`StoreError`], and trying it again is for the caller.
 
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub mod sql;
+
+/// How long one call may take before its connection is given up.
+#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+pub(crate) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{reason}")]

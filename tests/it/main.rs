@@ -11,6 +11,8 @@ mod examples;
 mod faults;
 mod hostile;
 mod programs;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]
+mod results;
 mod rehearsal;
 mod rig;
 mod scheduler;

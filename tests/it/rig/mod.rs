@@ -22,6 +22,7 @@ mod process;
 mod proxy;
 mod rabbit;
 mod raw;
+mod stores;
 mod worker;
 
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub use process::{Process, Signal};
 pub use proxy::Proxy;
 pub use rabbit::{QueueState, Rig};
 pub use raw::RawAmqp;
+pub use stores::Server;
 pub use worker::{Running, add, config};
 
 /// How long a test waits for something that is about to happen, on a busy machine.

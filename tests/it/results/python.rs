@@ -1,0 +1,1 @@
+//! Celery reads our results from Redis, and we read its.
