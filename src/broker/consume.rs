@@ -312,7 +312,7 @@ impl Receipt {
     /// Whether the broker has taken the delivery back, so that settling it means nothing and the
     /// message is handed out again.
     pub(super) fn is_void(&self) -> bool {
-        self.line.is_gone()
+        self.line.is_void()
     }
 
     /// Acknowledges: the broker forgets the message. Returns at once; the acknowledgement is sent
@@ -498,9 +498,14 @@ impl Line {
     }
 
     fn is_gone(&self) -> bool {
-        self.void.load(Ordering::Acquire)
-            || self.gone.is_cancelled()
-            || !self.channel.status().connected()
+        self.is_void() || !self.channel.status().connected()
+    }
+
+    /// What is known without asking the channel. lapin changes a channel's status twice per
+    /// message, so that asking for it once per task makes two threads wait for each other; that
+    /// the channel is closed is known here as soon as its consumer has ended.
+    fn is_void(&self) -> bool {
+        self.void.load(Ordering::Acquire) || self.gone.is_cancelled()
     }
 
     async fn flush_in_time(self: Arc<Self>) {

@@ -25,6 +25,8 @@ use crate::ids::TaskId;
 use crate::protocol::{self, Body, Envelope, Format, Headers, Properties, TimeLimits, header};
 use crate::task::{TaskOptions, Tasks};
 use crate::topology::{self, Delay, Destination, Route, Router, Topology};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use options::{Expiry, Start};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
@@ -75,6 +77,14 @@ pub struct Sent {
     pub eta: Option<SystemTime>,
 }
 
+/// A task as a message, and how it goes.
+struct Prepared {
+    message: RawMessage,
+    delay: Option<Delay>,
+    deadline: Duration,
+    sent: Sent,
+}
+
 impl Publisher {
     /// A publisher on `broker`.
     pub fn new(
@@ -120,6 +130,20 @@ impl Publisher {
         kwargs: &(impl Serialize + ?Sized),
         options: SendOptions,
     ) -> Result<Sent, SendError> {
+        let prepared = self.prepare(task, args, kwargs, options)?;
+        self.dispatch(prepared).await
+    }
+
+    /// Makes the message of one task. All that can be done without waiting is done here, so that
+    /// the future of [`Publisher::send`], of which a thousand are copied about at a time, holds
+    /// little.
+    fn prepare(
+        &self,
+        task: &str,
+        args: &(impl Serialize + ?Sized),
+        kwargs: &(impl Serialize + ?Sized),
+        options: SendOptions,
+    ) -> Result<Prepared, SendError> {
         let format = options.format.unwrap_or(self.shared.settings.serializer.format());
         let body = Body::encode(format, args, kwargs, &options.embed)?;
         self.submit(Encoded { task, format, body, options }, |_| {}).await
@@ -153,8 +177,18 @@ impl Publisher {
             ..Properties::default()
         };
         let envelope = self.compressed(Envelope { properties, headers, body: body.into() })?;
-        self.publish(envelope, &destination, wait, deadline).await?;
-        Ok(Sent { id, destination, eta })
+        let message = raw(&envelope, &destination)?;
+        let delay = Delay::new(wait)?;
+        Ok(Prepared { message, delay, deadline, sent: Sent { id, destination, eta } })
+    }
+
+    async fn dispatch(&self, prepared: Prepared) -> Result<Sent, SendError> {
+        let Prepared { message, delay, deadline, sent } = prepared;
+        match delay {
+            None => self.deliver(Arc::new(message), &sent.destination, deadline).await?,
+            Some(delay) => self.delay(message, &delay, &sent.destination, deadline).await?,
+        }
+        Ok(sent)
     }
 
     /// Publishes an envelope: at once, or so that it arrives after `wait`.
@@ -171,17 +205,29 @@ impl Publisher {
         wait: Duration,
         deadline: Duration,
     ) -> Result<(), SendError> {
-        let Some(delay) = Delay::new(wait)? else {
-            let message = Arc::new(raw(&envelope, destination)?);
-            return Ok(self.deliver(message, destination, deadline).await?);
-        };
-        let started = Instant::now();
-        // Boxed, as all that is rare: the futures of publishing are made a thousand at a time.
-        Box::pin(self.open_exit(destination, deadline)).await?;
         let message = raw(&envelope, destination)?;
-        let message = Arc::new(message.delayed(delay.entry(), delay.bcc(destination)));
-        let left = deadline.saturating_sub(started.elapsed());
-        Ok(self.deliver(message, destination, left).await?)
+        match Delay::new(wait)? {
+            None => Ok(self.deliver(Arc::new(message), destination, deadline).await?),
+            Some(delay) => Ok(self.delay(message, &delay, destination, deadline).await?),
+        }
+    }
+
+    /// Publishes a message into the delay ladder. Boxed, as all that is rare.
+    fn delay<'a>(
+        &'a self,
+        message: RawMessage,
+        delay: &'a Delay,
+        destination: &'a Destination,
+        deadline: Duration,
+    ) -> BoxFuture<'a, Result<(), PublishError>> {
+        let delayed = async move {
+            let started = Instant::now();
+            self.open_exit(destination, deadline).await?;
+            let message = message.delayed(delay.entry(), delay.bcc(destination));
+            let left = deadline.saturating_sub(started.elapsed());
+            self.deliver(Arc::new(message), destination, left).await
+        };
+        delayed.boxed()
     }
 
     /// Publishes a message into the archive, which is declared if it is missing.

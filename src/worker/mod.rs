@@ -41,7 +41,7 @@ use crate::task::Tasks;
 use crate::topology::{self, QueueKind, Topology, names};
 use crate::units::Count;
 use context::{Context, known_tasks};
-use queue::{Pace, QueueLoop, Stage};
+use queue::{Pace, QueueLoop, Stage, Start};
 use slots::Slots;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -248,6 +248,7 @@ impl Worker {
             watchdog: self.settings.watchdog,
             pace,
             stage: Stage::Cautious,
+            start: Start::Beside,
         }
     }
 

@@ -4,7 +4,7 @@
 use super::context::Context;
 use super::process::process;
 use crate::broker::{Broker, Deliveries, Delivery};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -21,7 +21,25 @@ pub(super) struct QueueLoop {
     pub(super) watchdog: Duration,
     pub(super) pace: Pace,
     pub(super) stage: Stage,
+    pub(super) start: Start,
 }
+
+/// Where an attempt begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// In a process of its own, at once: the loop is free for the next delivery.
+    Beside,
+    /// In the loop, up to the first thing it waits for; what is left goes on beside. While tasks
+    /// come by the thousand this saves waking another thread for each, which costs more than the
+    /// task. A task that computes for long ends it.
+    Here,
+}
+
+/// From so many deliveries a second attempts begin in the loop.
+const RUSH: f64 = 1000.0;
+
+/// And no longer, once one of them has kept the loop for this long.
+const LONG: Duration = Duration::from_micros(500);
 
 /// How much is taken at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +98,7 @@ impl QueueLoop {
                         since_look += 1;
                         since_watch += 1;
                         self.watch_out(&delivery);
-                        processes.spawn(process(delivery, Arc::clone(&self.context)));
+                        self.begin(delivery, &processes);
                         if since_look >= LOOK_AFTER * u32::from(self.deliveries.prefetch()) {
                             self.adapt(since_look, looked.elapsed());
                             (since_look, looked) = (0, Instant::now());
@@ -106,6 +124,23 @@ impl QueueLoop {
         processes.close();
         processes.wait().await;
         self.deliveries.close().await;
+    }
+
+    /// Begins an attempt where [`Start`] says.
+    fn begin(&mut self, delivery: Delivery, processes: &TaskTracker) {
+        let process = process(delivery, Arc::clone(&self.context));
+        if self.start == Start::Beside {
+            processes.spawn(process);
+            return;
+        }
+        let began = Instant::now();
+        let mut process = Box::pin(process);
+        if process.as_mut().now_or_never().is_none() {
+            processes.spawn(process);
+        }
+        if began.elapsed() > LONG {
+            self.start = Start::Beside;
+        }
     }
 
     /// Goes on to the full pace with the first message that is counted and not suspicious.
@@ -137,6 +172,8 @@ impl QueueLoop {
     /// tasks are prefetched one per slot, so that other workers and urgent tasks are not kept
     /// waiting behind them.
     fn adapt(&mut self, started: u32, within: Duration) {
+        let rate = f64::from(started) / within.as_secs_f64().max(0.001);
+        self.start = if rate >= RUSH { Start::Here } else { Start::Beside };
         if self.stage == Stage::Full && self.deliveries.is_consuming() {
             self.set_prefetch(self.pace.wanted(self.deliveries.prefetch(), started, within));
         }
