@@ -185,8 +185,10 @@ impl Client {
         A: Serialize + Send + Sync + 'a,
         K: Serialize + Send + Sync + 'a,
     {
-        let send = move |call: NamedCall<A, K>| async move {
-            self.send(&call.task, &call.args, &call.kwargs, call.options).await
+        let send = move |call: NamedCall<A, K>| {
+            let NamedCall { task, args, kwargs, options } = call;
+            let prepared = self.publisher.prepare(&task, &args, &kwargs, options.ignore_result());
+            async move { self.publisher.dispatch(prepared?).await }
         };
         futures::stream::iter(calls).map(send).buffered(IN_FLIGHT)
     }

@@ -13,7 +13,6 @@ use super::connection::{Link, Up};
 use super::headers::MOST_HEADER_BYTES;
 use super::message::RawMessage;
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -149,8 +148,6 @@ struct Settled {
     outcome: Result<Confirmation, lapin::Error>,
 }
 
-type InFlight = FuturesUnordered<BoxFuture<'static, Settled>>;
-
 /// A channel that breaks this often while the same message is in flight is broken by it.
 const BREAKS: u32 = 3;
 
@@ -258,7 +255,7 @@ impl Pump {
 
     /// Serves one channel until it breaks. `None` when every handle is gone.
     async fn serve(&mut self, channel: Arc<Channel>, up: &Up) -> Option<()> {
-        let mut in_flight = InFlight::new();
+        let mut in_flight = FuturesUnordered::new();
         let mut account = Account::new();
         loop {
             tokio::select! {
@@ -276,7 +273,7 @@ impl Pump {
                         // Whoever asked may have stopped waiting.
                         let _ = job.answer.send(Answer::Final(Err(PublishError::Fenced)));
                     }
-                    Some(job) => in_flight.push(Box::pin(send(Arc::clone(&channel), job))),
+                    Some(job) => in_flight.push(send(Arc::clone(&channel), job)),
                     None => {
                         drain(in_flight, account).await;
                         return None;
@@ -323,7 +320,10 @@ async fn send(channel: Arc<Channel>, job: Job) -> Settled {
 }
 
 /// Answers `first` and everything else that is ready, after all returns among them are known.
-fn settle(first: Settled, in_flight: &mut InFlight, account: &mut Account) {
+fn settle<F>(first: Settled, in_flight: &mut FuturesUnordered<F>, account: &mut Account)
+where
+    F: Future<Output = Settled>,
+{
     let mut batch = vec![first];
     while let Some(Some(settled)) = futures::FutureExt::now_or_never(in_flight.next()) {
         batch.push(settled);
@@ -332,7 +332,10 @@ fn settle(first: Settled, in_flight: &mut InFlight, account: &mut Account) {
 }
 
 /// Waits for all that is in flight and answers it.
-async fn drain(in_flight: InFlight, mut account: Account) {
+async fn drain<F>(in_flight: FuturesUnordered<F>, mut account: Account)
+where
+    F: Future<Output = Settled>,
+{
     let batch: Vec<Settled> = in_flight.collect().await;
     answer(batch, &mut account);
 }

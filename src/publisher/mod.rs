@@ -78,8 +78,9 @@ pub struct Sent {
 }
 
 /// A task as a message, and how it goes.
-struct Prepared {
-    message: RawMessage,
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    message: Arc<RawMessage>,
     delay: Option<Delay>,
     deadline: Duration,
     sent: Sent,
@@ -137,7 +138,7 @@ impl Publisher {
     /// Makes the message of one task. All that can be done without waiting is done here, so that
     /// the future of [`Publisher::send`], of which a thousand are copied about at a time, holds
     /// little.
-    fn prepare(
+    pub(crate) fn prepare(
         &self,
         task: &str,
         args: &(impl Serialize + ?Sized),
@@ -177,15 +178,16 @@ impl Publisher {
             ..Properties::default()
         };
         let envelope = self.compressed(Envelope { properties, headers, body: body.into() })?;
-        let message = raw(&envelope, &destination)?;
+        let message = Arc::new(raw(&envelope, &destination)?);
         let delay = Delay::new(wait)?;
         Ok(Prepared { message, delay, deadline, sent: Sent { id, destination, eta } })
     }
 
-    async fn dispatch(&self, prepared: Prepared) -> Result<Sent, SendError> {
+    /// Sends what was prepared, and waits for the broker's confirm.
+    pub(crate) async fn dispatch(&self, prepared: Prepared) -> Result<Sent, SendError> {
         let Prepared { message, delay, deadline, sent } = prepared;
         match delay {
-            None => self.deliver(Arc::new(message), &sent.destination, deadline).await?,
+            None => self.deliver(message, &sent.destination, deadline).await?,
             Some(delay) => self.delay(message, &delay, &sent.destination, deadline).await?,
         }
         Ok(sent)
@@ -205,9 +207,9 @@ impl Publisher {
         wait: Duration,
         deadline: Duration,
     ) -> Result<(), SendError> {
-        let message = raw(&envelope, destination)?;
+        let message = Arc::new(raw(&envelope, destination)?);
         match Delay::new(wait)? {
-            None => Ok(self.deliver(Arc::new(message), destination, deadline).await?),
+            None => Ok(self.deliver(message, destination, deadline).await?),
             Some(delay) => Ok(self.delay(message, &delay, destination, deadline).await?),
         }
     }
@@ -215,7 +217,7 @@ impl Publisher {
     /// Publishes a message into the delay ladder. Boxed, as all that is rare.
     fn delay<'a>(
         &'a self,
-        message: RawMessage,
+        message: Arc<RawMessage>,
         delay: &'a Delay,
         destination: &'a Destination,
         deadline: Duration,
@@ -223,6 +225,7 @@ impl Publisher {
         let delayed = async move {
             let started = Instant::now();
             self.open_exit(destination, deadline).await?;
+            let message = Arc::unwrap_or_clone(message);
             let message = message.delayed(delay.entry(), delay.bcc(destination));
             let left = deadline.saturating_sub(started.elapsed());
             self.deliver(Arc::new(message), destination, left).await

@@ -33,13 +33,22 @@ pub(super) enum Start {
     /// come by the thousand this saves waking another thread for each, which costs more than the
     /// task. A task that computes for long ends it.
     Here,
+    /// The same, and deliveries are taken by the handful: what arrives within [`HANDFUL`] is
+    /// looked at together, instead of waking the loop for each.
+    Together,
 }
 
 /// From so many deliveries a second attempts begin in the loop.
 const RUSH: f64 = 1000.0;
 
+/// And from so many on they are taken together.
+const FLOOD: f64 = 5000.0;
+
 /// And no longer, once one of them has kept the loop for this long.
 const LONG: Duration = Duration::from_micros(500);
+
+/// How long deliveries gather. In this time fewer come than are prefetched.
+const HANDFUL: Duration = Duration::from_millis(1);
 
 /// How much is taken at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +102,7 @@ impl QueueLoop {
             tokio::select! {
                 biased;
                 () = shutdown.draining() => break,
-                delivery = self.deliveries.next() => match delivery {
+                delivery = self.next() => match delivery {
                     Some(delivery) => {
                         since_look += 1;
                         since_watch += 1;
@@ -124,6 +133,17 @@ impl QueueLoop {
         processes.close();
         processes.wait().await;
         self.deliveries.close().await;
+    }
+
+    /// The next delivery. Cancel safe.
+    async fn next(&mut self) -> Option<Delivery> {
+        if self.start == Start::Together {
+            if let Some(delivery) = self.deliveries.next().now_or_never() {
+                return delivery;
+            }
+            tokio::time::sleep(HANDFUL).await;
+        }
+        self.deliveries.next().await
     }
 
     /// Begins an attempt where [`Start`] says.
@@ -173,7 +193,11 @@ impl QueueLoop {
     /// waiting behind them.
     fn adapt(&mut self, started: u32, within: Duration) {
         let rate = f64::from(started) / within.as_secs_f64().max(0.001);
-        self.start = if rate >= RUSH { Start::Here } else { Start::Beside };
+        self.start = match rate {
+            FLOOD.. => Start::Together,
+            RUSH.. => Start::Here,
+            _ => Start::Beside,
+        };
         if self.stage == Stage::Full && self.deliveries.is_consuming() {
             self.set_prefetch(self.pace.wanted(self.deliveries.prefetch(), started, within));
         }
