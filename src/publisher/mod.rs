@@ -147,7 +147,7 @@ impl Publisher {
     ) -> Result<Prepared, SendError> {
         let format = options.format.unwrap_or(self.shared.settings.serializer.format());
         let body = Body::encode(format, args, kwargs, &options.embed)?;
-        self.submit(Encoded { task, format, body, options }, |_| {}).await
+        self.prepare_encoded(Encoded { task, format, body, options }, |_| {})
     }
 
     /// Sends a task whose body is written already. `finish` writes the headers that the options do
@@ -157,6 +157,15 @@ impl Publisher {
         encoded: Encoded<'_>,
         finish: impl FnOnce(&mut Headers),
     ) -> Result<Sent, SendError> {
+        let prepared = self.prepare_encoded(encoded, finish)?;
+        self.dispatch(prepared).await
+    }
+
+    fn prepare_encoded(
+        &self,
+        encoded: Encoded<'_>,
+        finish: impl FnOnce(&mut Headers),
+    ) -> Result<Prepared, SendError> {
         let Encoded { task, format, body, options } = encoded;
         let deadline = options.deadline.unwrap_or(self.shared.settings.deadline);
         let queue = options.declared_queue.clone();
