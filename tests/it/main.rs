@@ -17,6 +17,7 @@ mod rehearsal;
 mod rig;
 mod scheduler;
 mod topology;
+mod typed;
 mod worker;
 mod workflows;
 
