@@ -173,7 +173,8 @@ impl Parse for Retries {
                 _ => Err(Error::new(word.span(), r#"write a number from 0, or "forever""#)),
             };
         }
-        let wrong = |error: Error| Error::new(error.span(), r#"write a number from 0, or "forever""#);
+        let wrong =
+            |error: Error| Error::new(error.span(), r#"write a number from 0, or "forever""#);
         let number: LitInt = input.parse().map_err(wrong)?;
         number.base10_parse().map(Self::Times).map_err(wrong)
     }
