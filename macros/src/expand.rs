@@ -73,7 +73,7 @@ fn run(function: &Function) -> TokenStream {
     quote! {
         /// The body of the task, to be called directly.
         #(#own)*
-        #[allow(clippy::too_many_arguments)]
+        #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
         #vis #asyncness fn run(#(#params),*) #output #block
     }
 }

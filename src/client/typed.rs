@@ -29,7 +29,9 @@ impl<T: Task> Call<T> {
     pub async fn delay(self, app: &impl AsRef<Client>) -> Result<TaskHandle<T::Output>, SendError> {
         let (args, options) = self.into_parts();
         let written = T::write(&args);
-        app.as_ref().call(T::NAME, &written.args(), &written.kwargs(), options).await
+        let (args, kwargs) = (written.args(), written.kwargs());
+        // Boxed, so that a program which sends from deep within does not carry kilobytes around.
+        Box::pin(app.as_ref().call(T::NAME, &args, &kwargs, options)).await
     }
 
     /// Sends the call as one whose result nobody wants.
@@ -40,7 +42,8 @@ impl<T: Task> Call<T> {
     pub async fn send(self, app: &impl AsRef<Client>) -> Result<Sent, SendError> {
         let (args, options) = self.into_parts();
         let written = T::write(&args);
-        app.as_ref().send(T::NAME, &written.args(), &written.kwargs(), options).await
+        let (args, kwargs) = (written.args(), written.kwargs());
+        Box::pin(app.as_ref().send(T::NAME, &args, &kwargs, options)).await
     }
 }
 
