@@ -146,6 +146,29 @@ fn module(kind: &str) -> Option<&'static str> {
         "TimeLimitExceeded" | "SoftTimeLimitExceeded" | "WorkerLostError" | "Terminated" => {
             Some("billiard.exceptions")
         }
+        "ArithmeticError"
+        | "AssertionError"
+        | "AttributeError"
+        | "ConnectionError"
+        | "EOFError"
+        | "Exception"
+        | "FileNotFoundError"
+        | "IndexError"
+        | "InterruptedError"
+        | "KeyError"
+        | "LookupError"
+        | "MemoryError"
+        | "NotImplementedError"
+        | "OSError"
+        | "OverflowError"
+        | "PermissionError"
+        | "RecursionError"
+        | "RuntimeError"
+        | "TimeoutError"
+        | "TypeError"
+        | "UnicodeError"
+        | "ValueError"
+        | "ZeroDivisionError" => Some("builtins"),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! Everything that needs a broker, in one binary, so that one broker serves all of it.
 //!
-//! Needs RabbitMQ installed (`rabbitmq/install.sh`), or `AMQP_URL` in the environment.
+//! Needs RabbitMQ installed (`rabbitmq/install.sh`), or `AMQP_URL` in the environment. Tests of result
+//! stores need Redis and PostgreSQL (packages redis-server and postgresql) and start their own.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 

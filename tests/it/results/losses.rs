@@ -2,9 +2,10 @@
 
 use super::Store;
 use crate::rig::{PATIENCE, Rig, Running, add, config, eventually};
+use celeriac::canvas::Canvas;
 use celeriac::config::Config;
 use celeriac::handler::{Output, Registry};
-use celeriac::protocol::TaskState;
+use celeriac::protocol::{Signature, TaskState};
 use celeriac::publisher::SendOptions;
 use celeriac::results::{Backend, OnStoreError};
 use celeriac::topology::QueueKind;
@@ -41,6 +42,12 @@ impl Bench {
                 let (n,): (i64,) = body.args().unwrap();
                 gate.acquire().await.unwrap().forget();
                 Ok(Output::new(2 * n))
+            })
+        });
+        add(&mut registry, "sum", |_, body| {
+            Box::pin(async move {
+                let (numbers,): (Vec<i64>,) = body.args().unwrap();
+                Ok(Output::new(numbers.into_iter().sum::<i64>()))
             })
         });
         let running = Running::with(config, registry).await;
@@ -146,6 +153,28 @@ async fn a_result_is_dropped_where_the_settings_say_so(backend: Backend) {
     bench.running.stop().await;
 }
 
+/// The store dies while members of a chord arrive at it; the body gets every result, once each.
+async fn a_chord_is_joined_although_its_store_died(backend: Backend) {
+    const MEMBERS: u32 = 60;
+    let Some(mut bench) = Bench::start(backend, |_| ()).await else { return };
+    let header = (0..MEMBERS).map(|n| Canvas::from(Signature::call("double", &(n,)).unwrap()));
+    let chord = celeriac::canvas::chord(header, Signature::new("sum"));
+    let handle = bench.running.app.client().apply::<u32>(chord).await.unwrap();
+    bench.gate.add_permits(20);
+    bench.begun(24).await;
+    bench.store.server().kill().await;
+    bench.gate.add_permits(20);
+    bench.begun(24).await;
+    bench.store.server().start().await;
+    bench.begun(44).await;
+    bench.store.server().restart().await;
+    bench.gate.add_permits(usize::try_from(MEMBERS).unwrap());
+    let doubled = (0..MEMBERS).map(|n| 2 * n).sum::<u32>();
+    assert_eq!(handle.timeout(PATIENCE).await.unwrap(), doubled);
+    bench.running.stop().await;
+    assert_eq!(bench.rig.ready("default").await, 0);
+}
+
 macro_rules! suite {
     ($($rule:ident)*) => {
         mod redis { $(
@@ -163,4 +192,5 @@ suite! {
     no_result_is_missing_after_a_kill
     a_worker_that_stops_gives_back_what_it_could_not_store
     a_result_is_dropped_where_the_settings_say_so
+    a_chord_is_joined_although_its_store_died
 }

@@ -3,10 +3,11 @@
 use super::Store;
 use crate::rig::{PATIENCE, Rig, Running, add, config, eventually};
 use celeriac::app::App;
+use celeriac::canvas::{Canvas, chord};
 use celeriac::client::ResultError;
 use celeriac::config::Config;
 use celeriac::handler::{Failure, Output, Registry, TaskError};
-use celeriac::protocol::{Format, StoredResult, TaskState};
+use celeriac::protocol::{Format, Signature, StoredResult, TaskState};
 use celeriac::publisher::SendOptions;
 use celeriac::results::{Backend, Document, ResultBackend, ResultFormat};
 use celeriac::topology::QueueKind;
@@ -23,6 +24,12 @@ fn registry() -> Registry {
         Box::pin(async move {
             let (a, b): (i64, i64) = body.args().unwrap();
             Ok(Output::new(a + b))
+        })
+    });
+    add(&mut registry, "total", |_, body| {
+        Box::pin(async move {
+            let (numbers,): (Vec<i64>,) = body.args().unwrap();
+            Ok(Output::new(numbers.into_iter().sum::<i64>()))
         })
     });
     add(&mut registry, "echo", |_, body| {
@@ -200,6 +207,16 @@ async fn a_thousand_wait_at_once(backend: Backend) {
     bench.running.stop().await;
 }
 
+async fn chords_are_joined(backend: Backend) {
+    let Some(bench) = Bench::start(backend, |_| ()).await else { return };
+    let add = |n: i64| Canvas::from(Signature::call("sum", &(n, 1)).unwrap());
+    let inner = |n| chord((n..n + 10).map(add), Signature::new("total"));
+    let outer = chord((0..5).map(|n| inner(10 * n)), Signature::new("total"));
+    let handle = bench.running.app.client().apply::<i64>(outer).await.unwrap();
+    assert_eq!(handle.timeout(PATIENCE).await.unwrap(), (1..=50).sum::<i64>());
+    bench.running.stop().await;
+}
+
 /// A document as a worker would store it.
 fn document(id: &str, state: TaskState, value: i64) -> Document {
     let result = StoredResult {
@@ -301,20 +318,20 @@ use suite;
 suite! {
     rpc: values_come_back whoever_waits_before_the_end_is_told_elsewhere_too
         errors_and_retries_are_told a_document_says_what_is_asked_for
-        nothing_is_kept_of_what_nobody_wants a_thousand_wait_at_once;
+        nothing_is_kept_of_what_nobody_wants a_thousand_wait_at_once chords_are_joined;
     redis: values_come_back whoever_waits_before_the_end_is_told_elsewhere_too
         errors_and_retries_are_told a_document_says_what_is_asked_for
-        nothing_is_kept_of_what_nobody_wants a_thousand_wait_at_once
+        nothing_is_kept_of_what_nobody_wants a_thousand_wait_at_once chords_are_joined
         the_first_success_stays what_has_expired_is_gone_and_removed
         what_is_no_result_is_said_so many_open_a_new_store_at_once;
     postgres: values_come_back whoever_waits_before_the_end_is_told_elsewhere_too
         errors_and_retries_are_told a_document_says_what_is_asked_for
-        nothing_is_kept_of_what_nobody_wants a_thousand_wait_at_once
+        nothing_is_kept_of_what_nobody_wants a_thousand_wait_at_once chords_are_joined
         the_first_success_stays what_has_expired_is_gone_and_removed
         what_is_no_result_is_said_so many_open_a_new_store_at_once;
     sqlite: values_come_back whoever_waits_before_the_end_is_told_elsewhere_too
         errors_and_retries_are_told a_document_says_what_is_asked_for
-        nothing_is_kept_of_what_nobody_wants a_thousand_wait_at_once
+        nothing_is_kept_of_what_nobody_wants a_thousand_wait_at_once chords_are_joined
         the_first_success_stays what_has_expired_is_gone_and_removed
         what_is_no_result_is_said_so many_open_a_new_store_at_once;
 }
