@@ -8,10 +8,10 @@ SHELL := bash
 BROKER_PORT ?= 5673
 VENV := .work/venv
 
-.PHONY: help build check fmt test test-unit test-it celery demo bench broker-up broker-down clean
+.PHONY: help build check fmt test test-unit test-it soak celery demo bench bench-scheduler broker-up broker-down clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the optimised program: target/release/celeriac
 	cargo build --release --locked
@@ -36,6 +36,9 @@ test-it: ## the tests against RabbitMQ; T=name runs those with it in their name
 	cargo build --locked --examples
 	cargo test --locked --test it -- $(T)
 
+soak: ## every way to lose the leading scheduler, two minutes each; needs no attention
+	cargo test --locked --test it -- --ignored --nocapture for_two_minutes
+
 celery: $(VENV)/ready ## a real Celery in .work/venv, for the tests that talk to one
 
 $(VENV)/ready: tests/support/requirements.txt
@@ -50,6 +53,9 @@ demo: ## a minute of real work with faults, counted at the end; VIDEO=path, DEMO
 
 bench: ## the table of speed and memory, next to a bare lapin loop
 	cargo bench --locked --bench runner
+
+bench-scheduler: $(VENV)/ready ## the scheduler next to celery beat, with ten thousand entries each
+	cargo bench --locked --bench scheduler
 
 broker-up: ## a private RabbitMQ on BROKER_PORT (5673); prints what to export
 	@rabbitmq/node.sh start dev $(BROKER_PORT)

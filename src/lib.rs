@@ -88,3 +88,8 @@ struct ReadMe;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/testing.md")]
 struct TestingPage;
+
+/// So is that of the guide to schedules.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/schedules.md")]
+struct GuideToSchedules;

@@ -64,6 +64,16 @@ impl Folder {
         self.0.join("worker.log")
     }
 
+    /// What a scheduler logged.
+    pub fn scheduler_log(&self, number: usize) -> PathBuf {
+        self.0.join(format!("scheduler-{}.log", number + 1))
+    }
+
+    /// The strikes of the clock: the id of each run.
+    pub fn strikes(&self) -> PathBuf {
+        self.0.join("strikes")
+    }
+
     /// The part of the configuration that differs from run to run.
     pub fn here(&self) -> PathBuf {
         self.0.join("here.toml")

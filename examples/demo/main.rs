@@ -6,6 +6,7 @@
 
 #![allow(unreachable_pub, reason = "a program has no interface, so `pub` says enough")]
 
+mod clock;
 mod folder;
 mod http;
 mod landed;

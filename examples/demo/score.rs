@@ -64,6 +64,12 @@ impl Score {
             ),
             row("analytics", "rows in SQLite", expected.rows, landed.rows),
             row(
+                "strikes",
+                "of the clock, one per second, by their ids",
+                facts.strikes.0,
+                facts.strikes.1,
+            ),
+            row(
                 "given back",
                 "from the archive, and taken by the service",
                 REFUSED,
@@ -80,7 +86,7 @@ impl Score {
         ];
         Ok(Self {
             rows,
-            things: 5,
+            things: 6,
             took,
             twice: stage.folder.repeated_starts() + places.inbox.repeated() + places.mailbox.len()
                 - mails,

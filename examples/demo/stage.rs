@@ -1,5 +1,6 @@
 //! Everything that must be there before the story begins: broker, sinks, worker, videos.
 
+use crate::clock::Clock;
 use crate::folder::{self, Folder};
 use crate::http::Http;
 use crate::landed::Places;
@@ -22,6 +23,8 @@ use std::time::Duration;
 pub struct Stage {
     /// The worker.
     pub worker: Worker,
+    /// The schedulers.
+    pub clock: Clock,
     /// The connection of the demo itself, which sends the tasks.
     pub app: App,
     /// Where mails land.
@@ -55,10 +58,16 @@ impl Stage {
         write_here(&folder, &url, &smtp, &http)?;
         let worker = Worker::start(&folder).await?;
         screen.tell(Event::Step, "worker", "celeriac worker -c examples/demo/celeriac.toml");
-        screen.more("5 tasks, all defined there: programs and HTTP calls, no Rust");
+        screen.more("6 tasks, all defined there: programs and HTTP calls, no Rust");
+        let clock = Clock::start(&folder).await?;
+        screen.tell(
+            Event::Step,
+            "schedule",
+            "two of celeriac scheduler; one leads, and a clock strikes each second",
+        );
         let loaded = Loader::new().files(worker::files(&folder)).load()?;
         let app = App::connect(loaded.config).await?;
-        Ok(Self { worker, app, smtp, http, node, folder, videos, screen })
+        Ok(Self { worker, clock, app, smtp, http, node, folder, videos, screen })
     }
 
     /// Sends tasks.

@@ -41,6 +41,8 @@ pub struct Facts {
     pub orphans: usize,
     /// How long after it was sent the delayed notification landed.
     pub waited: Option<Duration>,
+    /// How often the clock should have struck, and how often it did.
+    pub strikes: (usize, usize),
 }
 
 /// The compressions, while they run.
@@ -68,6 +70,7 @@ pub async fn tell(stage: &mut Stage) -> anyhow::Result<Facts> {
     stage.screen.tell(Step, "sent", &sent);
 
     let orphans = kill_the_worker(stage, compressions).await?;
+    kill_the_scheduler(stage).await?;
     close_the_mail_server(stage).await?;
     release_a_bug(stage).await?;
     let all_but_one = Landed { notifications: expected.notifications - 1, ..expected };
@@ -76,8 +79,9 @@ pub async fn tell(stage: &mut Stage) -> anyhow::Result<Facts> {
         ended??;
     }
     let waited = wait_in_the_broker(stage).await?;
+    let strikes = stage.clock.stop(stage.app.config()).await?;
     display.shutdown().await;
-    Ok(Facts { orphans, waited })
+    Ok(Facts { orphans, waited, strikes })
 }
 
 /// Sends what follows an upload. The followers hear of a video when all its renditions are there,
@@ -201,6 +205,15 @@ async fn kill_the_worker(
     let text = format!("{gone}; RabbitMQ hands the tasks to a new worker");
     stage.screen.tell(Healed, "recovered", &text);
     Ok(orphans)
+}
+
+/// Kills the scheduler that leads.
+async fn kill_the_scheduler(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.screen.tell(Fault, "kill -9", "of the scheduler that leads");
+    let took = stage.clock.kill_the_leader().await?;
+    let text = format!("the other leads after {} ms, and no second is left out", took.as_millis());
+    stage.screen.tell(Healed, "recovered", &text);
+    Ok(())
 }
 
 /// Closes the mail server while mails are sent, and opens it again.

@@ -76,7 +76,8 @@ pub fn configuration(folder: &Folder) -> String {
     format!("-c {CONFIG} -c {}", folder.here().display())
 }
 
-fn celeriac(folder: &Folder, arguments: &[&str]) -> anyhow::Result<Command> {
+/// A command of the program, with the configuration of the demo.
+pub fn celeriac(folder: &Folder, arguments: &[&str]) -> anyhow::Result<Command> {
     let mut command = Command::new(program()?);
     command.args(arguments).args(["-c", CONFIG, "-c"]).arg(folder.here());
     Ok(command)

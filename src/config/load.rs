@@ -205,11 +205,15 @@ fn read_file(file: &FilePath) -> Result<(Layer, Vec<Problem>), Vec<Problem>> {
 fn syntax_problem(file: &FilePath, shown: &Arc<str>, error: &SyntaxError) -> Problem {
     let mut lines = error.message.lines();
     let title = lines.next().unwrap_or("not TOML");
+    let mut label = lines.collect::<Vec<_>>().join(", ");
+    if title == "duplicate key" {
+        label = "there is one of this name above; rename one of them".to_owned();
+    }
     Problem::error(title).at(Some(Place {
         file: file.display().to_string(),
         text: Arc::clone(shown),
         span: error.span.clone(),
-        label: lines.collect::<Vec<_>>().join(", "),
+        label,
         also: None,
     }))
 }

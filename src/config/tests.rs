@@ -114,6 +114,85 @@ error: this version has no [monitor] section
 }
 
 #[test]
+fn a_schedule_that_cannot_be_is_shown_where_it_is_wrong() {
+    assert_eq!(
+        report(
+            "[schedules.a]\ntask = \"x\"\ncron = \"61 3 * * *\"\n\
+             [schedules.b]\ntask = \"x\"\ncron = '@daily'\ntimezone = \"Europe/Berln\"\nqueue = \"defualt\"\n"
+        ),
+        "\
+error: schedule `a`: minute 61 does not exist
+ --> celeriac.toml:3:9
+  |
+3 | cron = \"61 3 * * *\"
+  |         ^^ allowed 0-59
+
+error: schedule `b`: there is no time zone `Europe/Berln`
+ --> celeriac.toml:7:12
+  |
+7 | timezone = \"Europe/Berln\"
+  |            ^^^^^^^^^^^^^^ did you mean \"Europe/Berlin\"?
+
+error: queue `defualt` is not defined
+ --> celeriac.toml:8:9
+  |
+8 | queue = \"defualt\"
+  |         ^^^^^^^^^ defined queues: default; did you mean \"default\"?
+
+3 errors in 1 file"
+    );
+}
+
+#[test]
+fn a_schedule_whose_rules_contradict_each_other_is_told_so() {
+    let text = "[schedules.d]\ntask = \"x\"\nevery = \"1h\"\nmissed = \"all\"\n\
+                missed_within = \"10m\"\njitter = \"2h\"\noverlap = \"cancel_previous\"\n";
+    let report = report(text);
+    let titles: Vec<&str> = report.lines().filter(|line| line.starts_with("error")).collect();
+    assert_eq!(
+        titles,
+        [
+            "error: schedule `d`: the window is smaller than the time between runs (every 1h)",
+            "error: schedule `d`: the jitter is as long as the time between runs (every 1h)",
+            "error: schedule `d`: overlap = \"cancel_previous\" is not possible yet",
+        ]
+    );
+    for fix in ["at least \"1h\", or missed = \"once\"", "less than \"1h\"", "\"skip\" leaves"] {
+        assert!(report.contains(fix), "{report}");
+    }
+}
+
+#[test]
+fn the_arguments_of_a_schedule_fit_its_task() {
+    let with = |schedule: &str| {
+        format!(
+            "[tasks.\"mail.send\"]\nexec = [\"mail\", \"{{user}}\", \"{{0}}\"]\n[schedules.a]\ncron = '@daily'\n{schedule}\n"
+        )
+    };
+    assert_eq!(
+        report(&with("task = \"mail.send\"\nkwargs = { usr = 1 }")),
+        "\
+error: schedule `a`: task `mail.send` needs argument `user` and positional argument 0
+ --> celeriac.toml:6:10
+  |
+6 | kwargs = { usr = 1 }
+  |          ^^^^^^^^^^^ give it in kwargs or args
+
+1 error in 1 file"
+    );
+    assert!(load(&with("task = \"mail.send\"\nargs = [1]\nkwargs = { user = 1 }")).is_ok());
+    let typo = report(&with("task = \"mail.sned\""));
+    assert!(typo.contains("did you mean \"mail.send\"?"), "{typo}");
+    assert!(load(&with("task = \"reports.nightly\"")).is_ok(), "another program's task");
+}
+
+#[test]
+fn two_schedules_of_one_name_are_one_too_many() {
+    let two = report("[schedules.a]\ntask = \"x\"\n[schedules.a]\ntask = \"y\"\n");
+    assert!(two.contains("there is one of this name above; rename one of them"), "{two}");
+}
+
+#[test]
 fn a_bare_number_is_told_its_unit() {
     assert_eq!(
         report("[tasks.\"shop.mail\"]\ntime_limit = 600\nrate = 10\nmax_output = 5\n"),
@@ -692,6 +771,44 @@ proptest! {
             Err(report) => prop_assert!(report.contains("error"), "{}", report),
         }
     }
+}
+
+#[test]
+fn the_schedules_in_the_guide_and_the_readme_have_no_problems() {
+    for guide in [include_str!("../../docs/schedules.md"), include_str!("../../README.md")] {
+        let blocks = guide.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let schedules: Vec<&str> = blocks.filter(|block| block.contains("[schedules.")).collect();
+        assert!(!schedules.is_empty());
+        for block in schedules {
+            let loaded = load(block).unwrap_or_else(|report| panic!("{report}"));
+            assert!(loaded.config.schedules.names().count() >= 2);
+        }
+    }
+}
+
+#[test]
+fn the_usual_schedules_are_due_when_their_comments_say() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples/schedules.toml");
+    let config = Loader::new().files([PathBuf::from(file)]).load().unwrap().config;
+    let after = crate::clock::parse_iso("2026-11-25T12:00:00Z").unwrap();
+    let entries = crate::scheduler::Entries::of(&config.schedules, after).unwrap();
+    let due = entries.iter().map(|entry| {
+        let due = crate::clock::to_iso(entry.schedule.next_after(after).unwrap());
+        (entry.name.as_str(), due[..16].to_owned())
+    });
+    let expected = [
+        ("analytics-aggregation", "2026-11-25T12:05"),
+        ("backup", "2026-11-25T13:20"),
+        ("daily-mails", "2026-11-26T06:00"),
+        ("database-cleanup", "2026-11-26T02:30"),
+        ("log-rotation", "2026-11-25T23:00"),
+        ("monthly-report", "2026-11-30T17:00"),
+        ("street-lights", "2026-11-25T15:00"),
+        ("subscription-reminders", "2026-11-25T12:15"),
+        ("weekly-report", "2026-11-30T05:00"),
+    ];
+    let expected = expected.map(|(name, due)| (name, due.to_owned()));
+    assert_eq!(due.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -73,10 +73,9 @@ impl Agenda {
         self.heap.peek().map(|Reverse((at, _, _))| *at)
     }
 
-    /// When the entry `name` is due next.
-    pub fn next_of(&self, name: &str) -> Option<SystemTime> {
-        let mut slots = self.heap.iter();
-        slots.find(|Reverse((_, _, index))| self.entries[*index].name == name).map(|slot| slot.0.1)
+    /// The entries that are due again, and when, in no order.
+    pub fn coming(&self) -> impl Iterator<Item = (&Entry, SystemTime)> {
+        self.heap.iter().map(|Reverse((_, due, index))| (&*self.entries[*index], *due))
     }
 
     /// Takes out what is to be sent at `now` or before.
@@ -222,7 +221,8 @@ mod tests {
         assert_eq!(taken(&mut agenda, 59), (vec![], 0));
         assert_eq!(taken(&mut agenda, 60), (vec![60], 0));
         assert_eq!(taken(&mut agenda, 60), (vec![], 0));
-        assert_eq!(agenda.next_of("e"), Some(at(120)));
+        let coming: Vec<_> = agenda.coming().map(|(entry, due)| (&*entry.name, due)).collect();
+        assert_eq!(coming, [("e", at(120))]);
         assert_eq!(agenda.handled(at(75)), at(75));
     }
 

@@ -72,8 +72,13 @@ impl Cron {
     /// When it is none, or never matches any day.
     pub fn parse(text: &str, zone: TimeZone, days: Days) -> Result<Self, CronError> {
         let parser = parser(days);
-        check_fields(text, &parser)?;
-        let pattern = parser.parse(text).map_err(|error| whole(text, error.to_string()))?;
+        let pattern = match parser.parse(text) {
+            Ok(pattern) => pattern,
+            Err(error) => {
+                check_fields(text, &parser)?;
+                return Err(whole(text, error.to_string()));
+            }
+        };
         let every_hour = pattern.pattern.hours.values().len() == 24;
         let cron = Self { pattern, zone, follows_real_time: every_hour };
         // A leap day that has to be a given day of the week comes at least every forty years.

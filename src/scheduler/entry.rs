@@ -91,7 +91,9 @@ impl Entry {
         reader.arguments();
         let missed = reader.missed();
         reader.overlap();
-        if let Some(schedule) = &schedule {
+        if let Some(schedule) = &schedule
+            && (settings.jitter.is_some() || settings.missed == Some(Missed::All))
+        {
             reader.distances(schedule, now);
         }
         match (task, schedule) {
@@ -196,7 +198,11 @@ impl Reader<'_> {
             return self.time("at", text, &zone).map(Schedule::At);
         }
         let sun = settings.sun.as_ref()?;
-        match Sun::new(sun.event, sun.latitude, sun.longitude) {
+        let Some(event) = sun.event else {
+            self.error("sun", "it says no event of the sun", "add event = \"sunrise\"");
+            return None;
+        };
+        match Sun::new(event, sun.latitude, sun.longitude) {
             Some(sun) => Some(Schedule::Sun(sun)),
             None => {
                 let advice = "latitude -90 to 90, longitude -180 to 180";

@@ -180,7 +180,8 @@ pub struct ScheduleSettings {
 pub struct SunSettings {
     /// "sunrise", "sunset", "solar_noon", or "dawn_" and "dusk_" with "civil", "nautical" or
     /// "astronomical".
-    pub event: SunEvent,
+    #[serde(default)]
+    pub event: Option<SunEvent>,
     /// Degrees, from -90 to 90; north is positive.
     #[schemars(range(min = -90.0, max = 90.0))]
     pub latitude: f64,

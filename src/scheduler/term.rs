@@ -164,7 +164,10 @@ impl<'a> Term<'a> {
                     Some(state) => return Ok(Ended::Next(Box::new(state))),
                     None => return Ok(Ended::Lost),
                 },
-                Ok(()) = entries.changed() => self.reload(entries.borrow_and_update().clone()).await?,
+                Ok(()) = entries.changed() => {
+                    let entries = entries.borrow_and_update().clone();
+                    self.reload(entries).await?;
+                }
                 Some(command) = commands.next() => self.told(command).await?,
                 Some(Some(end)) = next_end => {
                     self.note(end);

@@ -9,8 +9,9 @@ use crate::ids::TaskId;
 use crate::protocol::Format;
 use crate::protocol::HeaderValue::{Int, Text};
 use crate::topology::{Queue, names};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tracing::{info, warn};
 
 /// What nobody takes for so long, in milliseconds, is of no use any more: a week.
@@ -110,10 +111,12 @@ impl Term<'_> {
     }
 
     fn report(&self) -> Report {
+        let coming = self.agenda.coming().map(|(entry, due)| (entry.name.as_str(), due));
+        let coming: HashMap<&str, SystemTime> = coming.collect();
         let schedules = self.entries.iter().map(|entry| {
             let name = &entry.name;
             let report = ScheduleReport {
-                next: self.agenda.next_of(name).map(to_iso),
+                next: coming.get(name.as_str()).copied().map(to_iso),
                 last: self.last.get(name).copied().map(to_iso),
                 running: self.state.running.get(name).map(|running| running.id.to_string()),
                 paused: self.state.paused.get(name).cloned(),

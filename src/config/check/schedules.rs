@@ -8,6 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::handler::missing_arguments;
 use crate::scheduler::{Entry, EntryError, Missed, Overlap, Schedule, ScheduleSettings};
 use crate::topology::{Router, Target};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Checks<'_> {
@@ -29,12 +30,15 @@ impl Checks<'_> {
                 self.error(title, &path, "it belongs in a table [schedules.NAME]");
             }
         }
+        let known: BTreeSet<String> = self.known_queues().into_iter().map(str::to_owned).collect();
         for (name, schedule) in self.config.schedules.iter() {
+            self.task_of(name, &schedule);
             match Entry::new(name, &schedule, SystemClock.now()) {
                 Ok(entry) => self.entry(&entry, &schedule),
                 Err(errors) => errors.into_iter().for_each(|error| self.entry_error(error)),
             }
-            if let Some(queue) = &schedule.queue {
+            // Looking for the place takes its time with ten thousand of them.
+            if let Some(queue) = schedule.queue.as_ref().filter(|queue| !known.contains(*queue)) {
                 let path = self.inherited("schedules", name, &["queue"]);
                 self.expect_queue(queue, &path);
             }
@@ -55,7 +59,6 @@ impl Checks<'_> {
     /// What is doubtful about an entry that could run.
     fn entry(&mut self, entry: &Entry, settings: &ScheduleSettings) {
         let name = entry.name.as_str();
-        self.task_of(entry);
         if let Schedule::At(at) = entry.schedule
             && at < SystemClock.now()
         {
@@ -97,27 +100,26 @@ impl Checks<'_> {
     }
 
     /// A task of another program is nobody's mistake; one that is spelt almost like a known one is.
-    fn task_of(&mut self, entry: &Entry) {
-        let path = path_of(["schedules", &entry.name, "task"]);
+    fn task_of(&mut self, name: &str, settings: &ScheduleSettings) {
+        let Some(task) = settings.task.as_deref() else { return };
+        let path = path_of(["schedules", name, "task"]);
         let tasks = &self.config.tasks;
-        if !tasks.is_defined(&entry.task) {
+        if !tasks.is_defined(task) {
             let known: Vec<&str> = tasks.names().collect();
-            if let Some(near) = nearest(&entry.task, &known) {
-                let title = format!("schedule `{}`: there is no task `{}`", entry.name, entry.task);
+            if let Some(near) = nearest(task, &known) {
+                let title = format!("schedule `{name}`: there is no task `{task}`");
                 self.error(title, &path, &format!("did you mean \"{near}\"?"));
             }
             return;
         }
-        let task = tasks.get(&entry.task);
-        let missing = missing_arguments(&task, entry.args.len(), &entry.kwargs);
+        let args = settings.args.as_ref().map_or(0, Vec::len);
+        let kwargs = serde_json::to_value(settings.kwargs.clone().unwrap_or_default());
+        let Ok(serde_json::Value::Object(kwargs)) = kwargs else { return };
+        let missing = missing_arguments(&tasks.get(task), args, &kwargs);
         if !missing.is_empty() {
-            let title = format!(
-                "schedule `{}`: task `{}` needs {}",
-                entry.name,
-                entry.task,
-                missing.join(" and ")
-            );
-            let kwargs = path_of(["schedules", &entry.name, "kwargs"]);
+            let missing = missing.join(" and ");
+            let title = format!("schedule `{name}`: task `{task}` needs {missing}");
+            let kwargs = path_of(["schedules", name, "kwargs"]);
             let path = if self.is_set(&kwargs) { kwargs } else { path };
             self.error(title, &path, "give it in kwargs or args");
         }
