@@ -115,7 +115,10 @@ fn take_over(
         warn!("only [schedules] are taken over; restart for everything else that has changed");
     }
     match entries(&config) {
-        Ok(entries) => drop(sender.send_replace(sender.borrow().reloaded(&entries))),
+        Ok(entries) => {
+            let entries = sender.borrow().reloaded(&entries);
+            sender.send_replace(entries);
+        }
         Err(errors) => error!("the schedules have mistakes, going on as before:\n{errors}"),
     }
 }

@@ -803,7 +803,7 @@ fn the_usual_schedules_are_due_when_their_comments_say() {
         ("database-cleanup", "2026-11-26T02:30"),
         ("log-rotation", "2026-11-25T23:00"),
         ("monthly-report", "2026-11-30T17:00"),
-        ("street-lights", "2026-11-25T15:00"),
+        ("street-lights", "2026-11-25T15:01"),
         ("subscription-reminders", "2026-11-25T12:15"),
         ("weekly-report", "2026-11-30T05:00"),
     ];

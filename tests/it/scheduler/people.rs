@@ -8,6 +8,7 @@ use std::time::Duration;
 use celeriac::app::App;
 use celeriac::config::Config;
 use celeriac::shutdown::Shutdown;
+use celeriac::topology::QueueTable;
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -92,6 +93,7 @@ async fn what_a_person_changes_outlives_the_leader() {
     let rig = Rig::start().await;
     let mut first = scheduler(&rig, TICK).await;
     assert_eq!(listed(&rig, "tick").await["state"], "on");
+    until_ready(&rig, 1).await;
     answer(&rig, &["pause", "tick", "--reason", "moving"]).await;
     let paused = listed(&rig, "tick").await;
     assert!(paused["state"].as_str().unwrap().ends_with(": moving"), "{paused}");
@@ -101,11 +103,11 @@ async fn what_a_person_changes_outlives_the_leader() {
     let second = scheduler(&rig, TICK).await;
     assert!(listed(&rig, "tick").await["state"].as_str().unwrap().starts_with("paused"));
     let before = rig.ready("default").await;
-    answer(&rig, &["edit", "tick", "every = \"1h\"", "expires = \"10m\""]).await;
+    answer(&rig, &["edit", "tick", "every = \"5m\"", "expires = \"10m\""]).await;
     answer(&rig, &["resume", "tick"]).await;
     let edited = answer(&rig, &["show", "tick"]).await;
-    assert_eq!((&edited["words"], &edited["expires"]), (&"every 1h".into(), &"10m".into()));
-    // Paused, and then an hour away: nothing came.
+    assert_eq!((&edited["words"], &edited["expires"]), (&"every 5m".into(), &"10m".into()));
+    // Paused, and then some minutes away: nothing came.
     assert!(rig.ready("default").await <= before + 1);
     answer(&rig, &["edit", "tick", "--reset"]).await;
     assert_eq!(listed(&rig, "tick").await["words"], "every 500ms");
@@ -205,7 +207,8 @@ async fn a_schedule_that_leads_nowhere_stops_no_other() {
 #[tokio::test]
 async fn a_program_has_schedules_of_its_own() {
     let rig = Rig::start().await;
-    let config = Config::from(rig.url().as_str());
+    let mut config = Config::from(rig.url().as_str());
+    config.queues.insert("default", QueueTable::default());
     let app = App::connect(config).await.unwrap();
     let scheduler = app.scheduler().unwrap();
     let shutdown = Shutdown::new();
@@ -214,9 +217,6 @@ async fn a_program_has_schedules_of_its_own() {
     // It is taken in by a scheduler that runs already.
     let often = Duration::from_millis(200);
     app.schedule("often").every(often).queue("default").call("t", &(1,), &()).unwrap();
-    let topology = app.config().topology();
-    let work = celeriac::topology::Topology::work(&topology, &["default".to_owned()]);
-    app.broker().declare(&work).await.unwrap();
     until_ready(&rig, 3).await;
     shutdown.drain();
     running.join_next().await.unwrap().unwrap().unwrap();
@@ -234,8 +234,8 @@ app.conf.task_queues = [Queue("celery")]
 
 @app.task(bind=True, name="shop.add")
 def add(self, a, b=0):
-    print("SUM", a + b, self.request.id, self.request.celery_beat_task,
-          self.request.periodic_task_name, flush=True)
+    request = self.request
+    print(f"SUM {a + b} {request.celery_beat_task} {request.periodic_task_name}")
 "#;
 
 #[tokio::test]
