@@ -12,9 +12,9 @@ mod examples;
 mod faults;
 mod hostile;
 mod programs;
+mod rehearsal;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod results;
-mod rehearsal;
 mod rig;
 mod scheduler;
 mod topology;
