@@ -15,6 +15,9 @@ use super::PATIENCE;
 
 pub use rustix::process::Signal;
 
+/// How long the last lines of a program may take to be read after its end.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 /// A running program. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -22,7 +25,7 @@ pub struct Process {
     transcript: Arc<Transcript>,
     /// Lines before this one were given out by [`Process::until`].
     read: usize,
-    _readers: JoinSet<()>,
+    readers: JoinSet<()>,
 }
 
 /// Everything it has printed so far, standard output and standard error together.
@@ -50,7 +53,7 @@ impl Process {
         let errors = child.stderr.take().expect("piped");
         readers.spawn(record(output, Arc::clone(&transcript)));
         readers.spawn(record(errors, Arc::clone(&transcript)));
-        Self { child, transcript, read: 0, _readers: readers }
+        Self { child, transcript, read: 0, readers }
     }
 
     /// Awaits a line that contains `text`, after those already given out, and gives it out.
@@ -76,7 +79,7 @@ impl Process {
                 // The readers are done when the last writer of its output is gone.
                 _ = length.changed() => {}
                 status = self.child.wait() => {
-                    while self._readers.join_next().await.is_some() {}
+                    while self.readers.join_next().await.is_some() {}
                     ended = Some(status.expect("its status"));
                 }
             }
@@ -110,16 +113,19 @@ impl Process {
         kill_process(pid, signal).expect("our own child takes signals");
     }
 
-    /// Awaits its end.
+    /// Awaits its end, and all that it has printed.
     ///
     /// # Panics
     ///
     /// With everything it printed, when it goes on for more than `limit`.
     pub async fn ended(&mut self, limit: Duration) -> ExitStatus {
-        match tokio::time::timeout(limit, self.child.wait()).await {
-            Ok(status) => status.expect("its status"),
-            Err(_) => panic!("still running after {limit:?}:\n{}", self.output()),
-        }
+        let Ok(status) = tokio::time::timeout(limit, self.child.wait()).await else {
+            panic!("still running after {limit:?}:\n{}", self.output());
+        };
+        // A program that it has left behind may hold its output open for ever.
+        let drained = async { while self.readers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_LINES, drained).await;
+        status.expect("its status")
     }
 
     /// Kills it with SIGKILL and awaits its end.
