@@ -45,11 +45,13 @@ pub use celeriac_macros::task;
 /// What a program that has tasks uses, in one line: `use celeriac::prelude::*;`.
 pub mod prelude {
     pub use crate::app::App;
-    pub use crate::client::{Client, ProgressReport, ResultError, TaskHandle};
+    pub use crate::client::{
+        ApplyError, Client, ProgressReport, ResultError, TaskHandle, WorkflowHandle,
+    };
     pub use crate::handler::{
         DeadLetter, Discard, Failure, Progress, State, TaskContext as Ctx, TaskSet,
     };
-    pub use crate::publisher::{Call, Partial, SendError, SendOptions};
+    pub use crate::publisher::{Call, Flow, Partial, SendError, SendOptions, group, join};
     pub use crate::task::{Message, RetryPolicy, Task};
     pub use crate::worker::Worker;
     pub use crate::{task, tasks};

@@ -125,6 +125,11 @@ pub(super) fn give_option(canvas: &mut Canvas, name: &str, value: Value) -> Resu
         "chord" | "group_id" | "group_index" => match canvas {
             Canvas::Chain(steps) => give_to(steps.last_mut(), name, &value)?,
             Canvas::Chord(chord) => give_option(&mut chord.body, name, value)?,
+            // Celery's group at the end of a member: each task of it is a member then, in a place
+            // of its own.
+            Canvas::Group(group) if name != "group_index" => {
+                give_to(&mut group.tasks, name, &value)?;
+            }
             Canvas::Group(_) | Canvas::Task(_) => {}
         },
         "root_id" | "parent_id" | "reply_to" => {}

@@ -83,3 +83,13 @@ fn side_by_side(id: Option<&str>, members: &[Canvas]) -> Shape {
         members: members.iter().filter_map(shape).collect(),
     }
 }
+
+/// Whether the task that has the workflow's result is a member of a chord.
+pub(super) fn is_member(canvas: &Canvas) -> bool {
+    match canvas {
+        Canvas::Task(task) => task.options.get("chord").is_some_and(|chord| !chord.is_nil()),
+        Canvas::Chain(steps) => steps.last().is_some_and(is_member),
+        Canvas::Chord(chord) => is_member(&chord.body),
+        Canvas::Group(group) => group.tasks.iter().any(is_member),
+    }
+}

@@ -1,7 +1,7 @@
 //! From a workflow to the messages that begin it.
 
 use super::arrange::{append, arranged};
-use super::freeze::{Addresses, freeze, set_last, shape};
+use super::freeze::{Addresses, freeze, is_member, set_last, shape};
 use super::options::{take_list, take_number, take_one, take_text};
 use super::{BadCanvas, Canvas, Chord, Group, Ids, Shape};
 use crate::ids::TaskId;
@@ -176,7 +176,9 @@ impl Planner {
         let Group { id, tasks } = group;
         let id = Value::from(id.unwrap_or_default());
         for (index, mut task) in tasks.into_iter().enumerate() {
-            set_last(&mut task, "group_id", &id);
+            if !is_member(&task) {
+                set_last(&mut task, "group_id", &id);
+            }
             set_last(&mut task, "group_index", &index.into());
             self.send(task, Vec::new(), given)?;
         }

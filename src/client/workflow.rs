@@ -4,7 +4,7 @@ use super::{Client, IN_FLIGHT, ResultError, ResultHandle};
 use crate::canvas::{BadCanvas, BeginChord, Canvas, Ids, Message, Origin, Shape, plan, prepare};
 use crate::ids::TaskId;
 use crate::protocol::{EncodeError, Format, Raw};
-use crate::publisher::SendError;
+use crate::publisher::{Flow, SendError};
 use crate::results::{Expected, NewChord, StoreError, Watch};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
@@ -117,6 +117,18 @@ impl Client {
         };
         let sending = futures::stream::iter(messages).map(send).buffer_unordered(IN_FLIGHT);
         Ok(sending.try_collect::<()>().await?)
+    }
+}
+
+impl<T> Flow<T> {
+    /// Sends the workflow through an app or a client. Resolves when the broker has confirmed every
+    /// task that begins it.
+    ///
+    /// # Errors
+    ///
+    /// See [`ApplyError`].
+    pub async fn delay(self, app: &impl AsRef<Client>) -> Result<WorkflowHandle<T>, ApplyError> {
+        app.as_ref().apply(self.into_canvas()?).await
     }
 }
 

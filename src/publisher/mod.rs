@@ -10,12 +10,14 @@
 mod apply;
 mod call;
 mod error;
+mod flow;
 mod options;
 mod planned;
 mod settings;
 
 pub use call::{Call, Partial};
 pub use error::SendError;
+pub use flow::{Flow, Parts, Step, group, join};
 pub use options::SendOptions;
 pub use settings::{Compression, Serializer, Settings};
 

@@ -29,6 +29,8 @@ pub(super) struct Context {
     pub(super) shutdown: Shutdown,
     pub(super) slots: Slots,
     pub(super) tasks: HashMap<String, Arc<Known>>,
+    /// Whether this worker consumes the queue of tasks for which nobody named one.
+    pub(super) consumes_default: bool,
     /// The exchange of the archive.
     pub(super) dead_exchange: String,
     pub(super) unknown_grace: Duration,

@@ -219,6 +219,11 @@ impl Worker {
             shutdown,
             slots: Slots::new(slots, limited),
             tasks,
+            consumes_default: self
+                .settings
+                .queues
+                .iter()
+                .any(|queue| queue == names::DEFAULT_QUEUE),
             dead_exchange: self.topology.dead.exchange.clone(),
             unknown_grace: self.settings.unknown_grace,
             delivery_limits,

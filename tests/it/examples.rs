@@ -45,6 +45,33 @@ async fn a_program_runs_its_own_worker_and_gets_the_result() {
     assert!(example.ended(PATIENCE).await.success());
 }
 
+/// Runs an example to its end and looks for what it should have said.
+async fn says(example: &str, lines: &[&str]) {
+    let rig = Rig::start().await;
+    let mut example = start(&rig, example);
+    assert!(example.ended(PATIENCE).await.success(), "{}", example.output());
+    let said = example.output();
+    for line in lines {
+        assert!(said.contains(line), "{line:?} is missing:\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_gives_its_last_result_or_its_first_error() {
+    says("chain", &["please pay 36.00", "no such item: air"]).await;
+}
+
+#[tokio::test]
+async fn a_chord_adds_up() {
+    says("chord", &["5050 words"]).await;
+}
+
+#[tokio::test]
+async fn an_upload_is_made_told_and_counted() {
+    let told = "user 42: 3 files are ready, see cat.mp4.jpg";
+    says("upload", &["analytics: cat.mp4.jpg has 9000 bytes", told]).await;
+}
+
 #[tokio::test]
 async fn every_end_of_an_attempt_has_its_consequence() {
     let rig = Rig::start().await;

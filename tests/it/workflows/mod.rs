@@ -1,7 +1,9 @@
 //! Workflows against a real broker: every form, nested, with errors, and under kill -9.
 
+mod celery;
 mod forms;
 mod joins;
+mod redis;
 
 use celeriac::canvas::Canvas;
 use celeriac::handler::{Failure, Output, Registry, TaskError};

@@ -1,0 +1,234 @@
+//! Workflows that the compiler checks: a step takes what the step before it gives.
+
+use super::{Call, Partial, SendOptions};
+use crate::canvas::{self, Canvas};
+use crate::protocol::{EncodeError, Signature};
+use crate::task::Task;
+use serde::Serialize;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// A workflow whose result is a `T`. Nothing is sent until it meets an app.
+///
+/// ```
+/// use celeriac::prelude::*;
+///
+/// #[task(name = "math.add")]
+/// async fn add(a: i64, b: i64) -> anyhow::Result<i64> {
+///     Ok(a + b)
+/// }
+///
+/// #[task(name = "math.total")]
+/// async fn total(numbers: Vec<i64>) -> anyhow::Result<i64> {
+///     Ok(numbers.iter().sum())
+/// }
+///
+/// #[task(name = "text.show")]
+/// async fn show(number: i64) -> anyhow::Result<String> {
+///     Ok(number.to_string())
+/// }
+///
+/// // One after the other: i64, then i64, then String.
+/// let chain: Flow<String> = add(1, 2).then(add::partial(10)).then(show::partial());
+/// // Side by side, and then one that is given all results.
+/// let chord: Flow<i64> = group((0..100).map(|n| add(n, n))).then(total::partial());
+/// // Different tasks side by side: a tuple.
+/// let both: Flow<(i64, String)> = join((add(1, 2), show(3)));
+/// // A task in another language, whose result is given by hand.
+/// let mixed: Flow<i64> = add(1, 2).then_named::<i64>("ml.score", &()).then(add::partial(1));
+/// # let _ = (chain, chord, both, mixed);
+/// ```
+///
+/// A step that takes something else does not compile:
+///
+/// ```compile_fail,E0308
+/// # use celeriac::prelude::*;
+/// #[task(name = "math.add")]
+/// async fn add(a: i64, b: i64) -> anyhow::Result<i64> {
+///     Ok(a + b)
+/// }
+///
+/// #[task(name = "text.hash")]
+/// async fn hash(text: String) -> anyhow::Result<u64> {
+///     Ok(text.len() as u64)
+/// }
+///
+/// let wrong = add(1, 2).then(hash::partial());
+/// ```
+#[must_use = "a workflow does nothing until it is sent"]
+pub struct Flow<T> {
+    canvas: Result<Canvas, EncodeError>,
+    value: PhantomData<fn() -> T>,
+}
+
+/// What can be a part of a workflow: a call, or a workflow.
+pub trait Step {
+    /// The type of its result.
+    type Output;
+
+    /// It, as a workflow.
+    fn into_flow(self) -> Flow<Self::Output>;
+}
+
+/// Several steps side by side: a tuple of two to six.
+pub trait Parts {
+    /// The tuple of their results.
+    type Output;
+
+    /// They, as members of a group.
+    ///
+    /// # Errors
+    ///
+    /// When an argument cannot be written.
+    fn into_members(self) -> Result<Vec<Canvas>, EncodeError>;
+}
+
+/// The same task, or the same kind of workflow, many times side by side. The result is the list of
+/// the results, in order.
+pub fn group<S: Step>(members: impl IntoIterator<Item = S>) -> Flow<Vec<S::Output>> {
+    let members = members.into_iter().map(|member| member.into_flow().canvas);
+    Flow::of(members.collect::<Result<Vec<_>, _>>().map(canvas::group))
+}
+
+/// Different steps side by side: a tuple of two to six. The result is the tuple of the results.
+pub fn join<P: Parts>(parts: P) -> Flow<P::Output> {
+    Flow::of(parts.into_members().map(canvas::group))
+}
+
+impl<T> Flow<T> {
+    fn of(canvas: Result<Canvas, EncodeError>) -> Self {
+        Self { canvas, value: PhantomData }
+    }
+
+    /// Then this, given the result as its first argument.
+    pub fn then<U: Task>(self, step: Partial<U, T>) -> Flow<U::Output> {
+        self.followed(step.into_signature().map(written))
+    }
+
+    /// Then this, which is given nothing.
+    pub fn then_immutable<U: Task>(self, step: Call<U>) -> Flow<U::Output> {
+        let immutable = |step| written(step).immutable();
+        self.followed(step.into_signature().map(immutable))
+    }
+
+    /// Then a task that only its name tells, in whichever language. It is given the result as its
+    /// first argument, before `args`: a tuple, a list or `()`.
+    pub fn then_named<U>(self, task: &str, args: &(impl Serialize + ?Sized)) -> Flow<U> {
+        self.followed(Signature::call(task, args))
+    }
+
+    /// Sends this after its success as well, given the result. Nobody waits for it.
+    pub fn on_success<U: Task>(self, callback: Partial<U, T>) -> Self {
+        self.with(callback.into_signature(), |canvas, callback| canvas.link(&callback))
+    }
+
+    /// Sends this when a task of it fails, given the id of the task that failed.
+    pub fn on_error<U: Task>(self, errback: Partial<U, String>) -> Self {
+        self.with(errback.into_signature(), |canvas, errback| canvas.link_error(&errback))
+    }
+
+    /// The workflow without its types.
+    ///
+    /// # Errors
+    ///
+    /// When an argument cannot be written.
+    pub fn into_canvas(self) -> Result<Canvas, EncodeError> {
+        self.canvas
+    }
+
+    fn followed<U>(self, step: Result<Signature, EncodeError>) -> Flow<U> {
+        let both = self.canvas.and_then(|canvas| Ok((canvas, step?)));
+        Flow::of(both.map(|(canvas, step)| canvas::chain([canvas, step.into()])))
+    }
+
+    fn with(
+        self,
+        signature: Result<(Signature, SendOptions), EncodeError>,
+        change: impl FnOnce(Canvas, Signature) -> Canvas,
+    ) -> Self {
+        let both = self.canvas.and_then(|canvas| Ok((canvas, signature?)));
+        Self::of(both.map(|(canvas, signature)| change(canvas, written(signature))))
+    }
+}
+
+impl<T: Task> Call<T> {
+    /// See [`Flow::then`].
+    pub fn then<U: Task>(self, step: Partial<U, T::Output>) -> Flow<U::Output> {
+        self.into_flow().then(step)
+    }
+
+    /// See [`Flow::then_immutable`].
+    pub fn then_immutable<U: Task>(self, step: Call<U>) -> Flow<U::Output> {
+        self.into_flow().then_immutable(step)
+    }
+
+    /// See [`Flow::then_named`].
+    pub fn then_named<U>(self, task: &str, args: &(impl Serialize + ?Sized)) -> Flow<U> {
+        self.into_flow().then_named(task, args)
+    }
+
+    /// See [`Flow::on_success`].
+    pub fn on_success<U: Task>(self, callback: Partial<U, T::Output>) -> Flow<T::Output> {
+        self.into_flow().on_success(callback)
+    }
+
+    /// See [`Flow::on_error`].
+    pub fn on_error<U: Task>(self, errback: Partial<U, String>) -> Flow<T::Output> {
+        self.into_flow().on_error(errback)
+    }
+}
+
+impl<T: Task> Step for Call<T> {
+    type Output = T::Output;
+
+    fn into_flow(self) -> Flow<T::Output> {
+        Flow::of(self.into_signature().map(written).map(Canvas::from))
+    }
+}
+
+impl<T> Step for Flow<T> {
+    type Output = T;
+
+    fn into_flow(self) -> Self {
+        self
+    }
+}
+
+macro_rules! parts {
+    ($($name:ident)+) => {
+        impl<$($name: Step),+> Parts for ($($name,)+) {
+            type Output = ($($name::Output,)+);
+
+            #[allow(non_snake_case, reason = "a tuple of as many as there are types")]
+            fn into_members(self) -> Result<Vec<Canvas>, EncodeError> {
+                let ($($name,)+) = self;
+                Ok(vec![$($name.into_flow().canvas?),+])
+            }
+        }
+    };
+}
+
+parts!(A B);
+parts!(A B C);
+parts!(A B C D);
+parts!(A B C D E);
+parts!(A B C D E F);
+
+/// A signature with its options inside.
+fn written((mut signature, options): (Signature, SendOptions)) -> Signature {
+    signature.options.extend(options.to_named());
+    signature
+}
+
+impl<T> Clone for Flow<T> {
+    fn clone(&self) -> Self {
+        Self::of(self.canvas.clone())
+    }
+}
+
+/// Without the arguments, which may be secret.
+impl<T> fmt::Debug for Flow<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flow").finish_non_exhaustive()
+    }
+}
