@@ -19,6 +19,7 @@ build: ## the optimised program: target/release/celeriac
 check: ## formatting, lints, documentation, shell scripts; changes nothing
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --no-default-features --lib --bins --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 		cargo doc --workspace --no-deps --document-private-items --locked
 	for script in rabbitmq/*.sh examples/demo/*.sh .ci/run; do bash -n $$script; done
@@ -26,7 +27,7 @@ check: ## formatting, lints, documentation, shell scripts; changes nothing
 fmt: ## formats the code
 	cargo fmt --all
 
-test: ## all tests; starts its own RabbitMQ, or uses AMQP_URL
+test: ## all tests; starts its own Redis, PostgreSQL and RabbitMQ, or uses AMQP_URL
 	cargo test --workspace --locked
 
 test-unit: ## the tests that need nothing

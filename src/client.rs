@@ -3,9 +3,11 @@
 //! For programs that embed Celeriac. A [`Client`] is a publisher and the waiting end of a result
 //! backend.
 
+mod result;
 mod typed;
 mod workflow;
 
+pub use result::ResultHandle;
 pub use typed::ProgressReport;
 pub use workflow::{ApplyError, WorkflowHandle};
 
@@ -13,11 +15,10 @@ use crate::broker::Broker;
 use crate::ids::TaskId;
 use crate::protocol::{DecodeError, StoredException, StoredResult, TaskState};
 use crate::publisher::{Publisher, SendError, SendOptions, Sent};
-use crate::results::{Expected, Latest, NotKept, ResultBackend, StoreError, Watch};
+use crate::results::{Expected, ResultBackend, StoreError};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,17 +52,6 @@ pub struct NamedCall<A, K = ()> {
 pub struct TaskHandle<T = serde_json::Value> {
     sent: Sent,
     result: ResultHandle<T>,
-}
-
-/// The result of a task that was sent by anybody at any time; see [`Client::result`].
-///
-/// Dropping it forgets nothing.
-#[derive(Debug)]
-pub struct ResultHandle<T = serde_json::Value> {
-    id: TaskId,
-    watch: Watch,
-    results: Arc<dyn ResultBackend>,
-    value: PhantomData<fn() -> T>,
 }
 
 /// Why there is no value.
@@ -249,101 +239,4 @@ impl<T: DeserializeOwned> TaskHandle<T> {
     pub async fn timeout(self, limit: Duration) -> Result<T, ResultError> {
         self.result.timeout(limit).await
     }
-}
-
-impl<T> ResultHandle<T> {
-    fn new(id: TaskId, watch: Watch, results: Arc<dyn ResultBackend>) -> Self {
-        Self { id, watch, results, value: PhantomData }
-    }
-
-    /// The task's id.
-    pub fn id(&self) -> &TaskId {
-        &self.id
-    }
-
-    /// The newest document, asked of the backend now; `None` when it knows nothing of the task.
-    ///
-    /// # Errors
-    ///
-    /// When the store does not answer, or the backend keeps nothing.
-    pub async fn latest(&self) -> Result<Option<Arc<StoredResult>>, StoreError> {
-        self.results.latest(&self.id).await
-    }
-
-    /// The state, asked of the backend now. `PENDING` when it knows nothing of the task.
-    ///
-    /// # Errors
-    ///
-    /// As [`ResultHandle::latest`].
-    pub async fn state(&self) -> Result<TaskState, StoreError> {
-        Ok(state(self.latest().await?))
-    }
-
-    /// The state that was told last, without asking.
-    fn told(&self) -> TaskState {
-        state(self.watch.latest())
-    }
-
-    /// The next document about the task, beginning with what is known. Cancel safe; documents that
-    /// come faster than they are asked for are skipped.
-    ///
-    /// # Errors
-    ///
-    /// [`ResultError::NotKept`].
-    pub async fn next(&mut self) -> Result<Arc<StoredResult>, ResultError> {
-        let id = &self.id;
-        let never = |never: NotKept| ResultError::NotKept { id: id.clone(), why: never.why };
-        self.watch.changed().await.map_err(never)
-    }
-
-    /// Removes what is kept of the result.
-    ///
-    /// # Errors
-    ///
-    /// When the store does not answer.
-    pub async fn forget(self) -> Result<(), StoreError> {
-        self.results.forget(&self.id).await
-    }
-}
-
-impl<T: DeserializeOwned> ResultHandle<T> {
-    /// Waits for the value.
-    ///
-    /// # Errors
-    ///
-    /// When the task ends without one, or it is no `T`.
-    pub async fn wait(mut self) -> Result<T, ResultError> {
-        let ended = self.watch.ended().await;
-        let id = self.id;
-        let result =
-            ended.map_err(|never| ResultError::NotKept { id: id.clone(), why: never.why })?;
-        let decode =
-            |why| ResultError::Decode { id: id.clone(), wanted: std::any::type_name::<T>(), why };
-        match result.exception().map_err(decode)? {
-            None => result.result.decode().map_err(decode),
-            Some(exception) => Err(ResultError::Failed {
-                id,
-                state: result.state.clone(),
-                exception,
-                traceback: result.traceback.clone(),
-            }),
-        }
-    }
-
-    /// [`ResultHandle::wait`], but not for longer than this.
-    ///
-    /// # Errors
-    ///
-    /// Also [`ResultError::TimedOut`].
-    pub async fn timeout(self, limit: Duration) -> Result<T, ResultError> {
-        let id = self.id.clone();
-        match tokio::time::timeout(limit, self.wait()).await {
-            Ok(result) => result,
-            Err(_) => Err(ResultError::TimedOut { id, waited: limit }),
-        }
-    }
-}
-
-fn state(latest: Latest) -> TaskState {
-    latest.map_or(TaskState::Pending, |result| result.state.clone())
 }

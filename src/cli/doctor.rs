@@ -2,15 +2,16 @@
 
 use super::exit::Exit;
 use super::global::Global;
-use crate::app::App;
+use crate::app::{App, AppError};
 use crate::config::{Config, Severity};
 use crate::handler::exec::{Program, Watcher};
+use crate::ids::TaskId;
 use crate::topology::{Finding, Topology};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Check configuration, programs, broker and limits, and say what to do
+/// Check configuration, programs, broker, result store and limits, and say what to do
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -119,14 +120,31 @@ fn open_files() -> Diagnosis {
     }
 }
 
+/// Whether the store of results answers.
+async fn results(app: &App) -> Diagnosis {
+    let backend = app.config().results.backend;
+    let started = Instant::now();
+    match app.client().results().latest(&TaskId::random()).await {
+        Ok(_) => {
+            Diagnosis::good("results", format!("{backend} answered in {:.0?}", started.elapsed()))
+        }
+        Err(error) => Diagnosis::bad("results", error.to_string())
+            .remedy("finished tasks wait for it: is it running at `url` in [results]?"),
+    }
+}
+
 /// Whether the broker is there and holds what the configuration says.
 async fn broker(config: Config) -> Vec<Diagnosis> {
     let url = config.broker.redacted_url();
     let topology = Topology::whole(&config.topology(), &config.worker.queues);
     let declares = config.topology.declare;
     let started = Instant::now();
+    let keeps_results = !config.results.backend.schemes().is_empty();
     let app = match App::connect(config).await {
         Ok(app) => app,
+        Err(error @ AppError::Results(_)) => {
+            return vec![Diagnosis::bad("results", error.to_string())];
+        }
         Err(error) => {
             return vec![
                 Diagnosis::bad("broker", error.to_string())
@@ -136,6 +154,9 @@ async fn broker(config: Config) -> Vec<Diagnosis> {
     };
     let connected = format!("{url} answered in {:.0?}", started.elapsed());
     let mut found = vec![Diagnosis::good("broker", connected)];
+    if keeps_results {
+        found.push(results(&app).await);
+    }
     match app.broker().differences(&topology).await {
         Ok(findings) => found.extend(judge(&findings, declares)),
         Err(error) => found.push(Diagnosis::bad("topology", error.to_string())),

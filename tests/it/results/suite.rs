@@ -1,7 +1,7 @@
 //! One suite, run over every backend.
 
 use super::Store;
-use crate::rig::{PATIENCE, Rig, Running, add, config, eventually};
+use crate::rig::{PATIENCE, Process, Rig, Running, add, config, eventually};
 use celeriac::app::App;
 use celeriac::canvas::{Canvas, chord};
 use celeriac::client::ResultError;
@@ -66,7 +66,7 @@ struct Bench {
     running: Running,
     config: Config,
     store: Store,
-    _rig: Rig,
+    rig: Rig,
 }
 
 impl Bench {
@@ -77,11 +77,20 @@ impl Bench {
         store.configure(&mut config);
         change(&mut config);
         let running = Running::with(config.clone(), registry()).await;
-        Some(Self { running, config, store, _rig: rig })
+        Some(Self { running, config, store, rig })
     }
 
     fn keeps(&self) -> bool {
         self.store.backend != Backend::Rpc
+    }
+
+    /// The real program, with the same store.
+    async fn celeriac(&self, arguments: &[&str]) -> Process {
+        let results = format!(
+            "[broker]\nurl = \"{{url}}\"\n[results]\nbackend = \"{}\"\nurl = \"{}\"\n",
+            self.store.backend, self.store.url
+        );
+        self.rig.celeriac(arguments, &results).await
     }
 
     /// Another program that knows nothing but the id.
@@ -101,6 +110,8 @@ async fn values_come_back(backend: Backend) {
         let id = echo.id().clone();
         assert_eq!(echo.timeout(PATIENCE).await.unwrap(), value);
         if bench.keeps() {
+            let mut doctor = bench.celeriac(&["doctor"]).await;
+            doctor.until(&format!("{backend} answered in")).await;
             let other = bench.elsewhere().await;
             let late = other.result::<Value>(id.clone());
             assert_eq!(late.state().await.unwrap(), TaskState::Success);

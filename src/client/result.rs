@@ -1,0 +1,141 @@
+//! The result of one task, whoever sent it.
+
+use super::ResultError;
+use crate::ids::TaskId;
+use crate::protocol::{StoredResult, TaskState};
+use crate::results::{Latest, NotKept, ResultBackend, StoreError, Watch};
+use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The result of a task that was sent by anybody at any time; see [`Client::result`].
+///
+/// Dropping it forgets nothing. Awaiting it is [`ResultHandle::wait`].
+///
+/// ```no_run
+/// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
+/// use std::time::Duration;
+///
+/// let result = app.result::<i64>("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11");
+/// println!("{}", result.state().await?);
+/// println!("{}", result.timeout(Duration::from_secs(10)).await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ResultHandle<T = serde_json::Value> {
+    id: TaskId,
+    watch: Watch,
+    results: Arc<dyn ResultBackend>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> ResultHandle<T> {
+    pub(super) fn new(id: TaskId, watch: Watch, results: Arc<dyn ResultBackend>) -> Self {
+        Self { id, watch, results, value: PhantomData }
+    }
+
+    /// The task's id.
+    pub fn id(&self) -> &TaskId {
+        &self.id
+    }
+
+    /// The newest document, asked of the backend now; `None` when it knows nothing of the task.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer, or the backend keeps nothing.
+    pub async fn latest(&self) -> Result<Option<Arc<StoredResult>>, StoreError> {
+        self.results.latest(&self.id).await
+    }
+
+    /// The state, asked of the backend now. `PENDING` when it knows nothing of the task.
+    ///
+    /// # Errors
+    ///
+    /// As [`ResultHandle::latest`].
+    pub async fn state(&self) -> Result<TaskState, StoreError> {
+        Ok(state(self.latest().await?))
+    }
+
+    /// The state that was told last, without asking.
+    pub(super) fn told(&self) -> TaskState {
+        state(self.watch.latest())
+    }
+
+    /// The next document about the task, beginning with what is known. Cancel safe; documents that
+    /// come faster than they are asked for are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`ResultError::NotKept`].
+    pub async fn next(&mut self) -> Result<Arc<StoredResult>, ResultError> {
+        let id = &self.id;
+        let never = |never: NotKept| ResultError::NotKept { id: id.clone(), why: never.why };
+        self.watch.changed().await.map_err(never)
+    }
+
+    /// Removes what is kept of the result.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not answer.
+    pub async fn forget(self) -> Result<(), StoreError> {
+        self.results.forget(&self.id).await
+    }
+}
+
+impl<T: DeserializeOwned> ResultHandle<T> {
+    /// Waits for the value.
+    ///
+    /// # Errors
+    ///
+    /// When the task ends without one, or it is no `T`.
+    pub async fn wait(mut self) -> Result<T, ResultError> {
+        let ended = self.watch.ended().await;
+        let id = self.id;
+        let result =
+            ended.map_err(|never| ResultError::NotKept { id: id.clone(), why: never.why })?;
+        let decode =
+            |why| ResultError::Decode { id: id.clone(), wanted: std::any::type_name::<T>(), why };
+        match result.exception().map_err(decode)? {
+            None => result.result.decode().map_err(decode),
+            Some(exception) => Err(ResultError::Failed {
+                id,
+                state: result.state.clone(),
+                exception,
+                traceback: result.traceback.clone(),
+            }),
+        }
+    }
+
+    /// [`ResultHandle::wait`], but not for longer than this.
+    ///
+    /// # Errors
+    ///
+    /// Also [`ResultError::TimedOut`].
+    pub async fn timeout(self, limit: Duration) -> Result<T, ResultError> {
+        let id = self.id.clone();
+        match tokio::time::timeout(limit, self.wait()).await {
+            Ok(result) => result,
+            Err(_) => Err(ResultError::TimedOut { id, waited: limit }),
+        }
+    }
+}
+
+/// Waiting for a handle is waiting for the value: see [`ResultHandle::wait`].
+impl<T: DeserializeOwned + 'static> IntoFuture for ResultHandle<T> {
+    type Output = Result<T, ResultError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.wait())
+    }
+}
+
+fn state(latest: Latest) -> TaskState {
+    latest.map_or(TaskState::Pending, |result| result.state.clone())
+}
