@@ -5,7 +5,9 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
 
+use celeriac::prelude::*;
 use celeriac::protocol::{Body, Embed, Envelope, Format, Headers, Limits, Properties, Value};
+use celeriac::task::Given;
 use serde::de::IgnoredAny;
 use std::hint::black_box;
 use std::time::Instant;
@@ -32,12 +34,50 @@ fn main() {
                 },
             );
         }
+        typed(format, &limits);
         let args: Args = (2, 3);
         compare(
             &format!("write {}", format.name()),
             || bare_encode(format, &(args, Empty {}, Empty {})),
             || Body::encode(format, &args, &(), &Embed::default()).expect("two integers"),
         );
+    }
+}
+
+#[task]
+async fn add(a: i64, b: i64) -> anyhow::Result<i64> {
+    Ok(a + b)
+}
+
+#[task]
+async fn mail(to: String, user: u64, tags: Vec<String>, #[arg(default)] draft: bool) {
+    black_box((to, user, tags, draft));
+}
+
+/// The arguments of a typed task, read one by one, against the same tuple in one go. The body has
+/// been found in the message before, by both.
+fn typed(format: Format, limits: &Limits) {
+    let parse = |bytes| Body::parse(&envelope(format, bytes), limits).expect("a body of ours");
+    let nothing = Embed::default();
+    let numbers = parse(Body::encode(format, &(2, 3), &(), &nothing).expect("plain values"));
+    compare(
+        &format!("typed {} (i64, i64)", format.name()),
+        || bare_args::<Args>(format, numbers.raw_args()),
+        || add::read(Given::new(add::NAME, &numbers)).expect("two integers"),
+    );
+    let args = ("ada@example.org", 42, ["welcome", "new"], true);
+    let letter = parse(Body::encode(format, &args, &(), &nothing).expect("plain values"));
+    compare(
+        &format!("typed {} four arguments", format.name()),
+        || bare_args::<(String, u64, Vec<String>, bool)>(format, letter.raw_args()),
+        || mail::read(Given::new(mail::NAME, &letter)).expect("four arguments"),
+    );
+}
+
+fn bare_args<T: serde::de::DeserializeOwned>(format: Format, bytes: &[u8]) -> T {
+    match format {
+        Format::Json => serde_json::from_slice(bytes).expect("arguments of ours"),
+        Format::MessagePack => rmp_serde::from_slice(bytes).expect("arguments of ours"),
     }
 }
 

@@ -15,12 +15,16 @@ use crate::broker::Broker;
 use crate::ids::TaskId;
 use crate::protocol::{DecodeError, StoredException, StoredResult, TaskState};
 use crate::publisher::{Publisher, SendError, SendOptions, Sent};
-use crate::results::{Expected, ResultBackend, StoreError};
+use crate::results::{Expected, NotKept, ResultBackend, StoreError, Watch};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Why the result of a task that stores none cannot be awaited.
+const UNWANTED: NotKept =
+    NotKept { why: "the task stores none; ask for it in the call with `keep_result`" };
 
 /// How many of [`Client::send_all`]'s tasks are on their way at once.
 const IN_FLIGHT: usize = 1000;
@@ -161,6 +165,7 @@ impl Client {
             options = options.reply_to(queue);
         }
         let sent = self.publisher.send(task, args, kwargs, options).await?;
+        let watch = if sent.keeps_result { watch } else { Watch::never(UNWANTED) };
         let result = ResultHandle::new(id, watch, Arc::clone(&self.results));
         Ok(TaskHandle { sent, result })
     }

@@ -164,6 +164,11 @@ macro_rules! options {
                 self.map(SendOptions::ignore_result)
             }
 
+            /// See [`SendOptions::keep_result`].
+            pub fn keep_result(self) -> Self {
+                self.map(SendOptions::keep_result)
+            }
+
             /// See [`SendOptions::format`].
             pub fn format(self, format: Format) -> Self {
                 self.map(|options| options.format(format))

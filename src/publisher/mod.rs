@@ -25,7 +25,7 @@ use crate::broker::{Broker, DeclareError, PublishError, RawMessage};
 use crate::clock::{self, Clock};
 use crate::ids::TaskId;
 use crate::protocol::{self, Body, Envelope, Format, Headers, Properties, TimeLimits, header};
-use crate::task::{TaskOptions, Tasks};
+use crate::task::Tasks;
 use crate::topology::{self, Delay, Destination, Route, Router, Topology};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -77,6 +77,9 @@ pub struct Sent {
     pub destination: Destination,
     /// When it may start, if it waits.
     pub eta: Option<SystemTime>,
+    /// Whether its result is stored, as far as can be known here: from the call, else from this
+    /// program's configuration, else from the task's declaration.
+    pub keeps_result: bool,
 }
 
 /// A task as a message, and how it goes.
@@ -170,9 +173,8 @@ impl Publisher {
     ) -> Result<Prepared, SendError> {
         let Encoded { task, format, body, options } = encoded;
         let deadline = options.deadline.unwrap_or(self.shared.settings.deadline);
-        let queue = options.declared_queue.clone();
-        let declared = TaskOptions { queue, ..TaskOptions::default() };
-        let defaults = self.shared.tasks.options(task, declared);
+        let defaults = self.shared.tasks.options(task, options.declared());
+        let keeps_result = !options.ignore_result.unwrap_or(defaults.ignore_result);
         let router = &self.shared.router;
         let destination = router.route(task, defaults.queue.as_deref(), &options.target);
         let now = self.shared.clock.now();
@@ -191,7 +193,7 @@ impl Publisher {
         let envelope = self.compressed(Envelope { properties, headers, body: body.into() })?;
         let message = Arc::new(raw(&envelope, &destination)?);
         let delay = Delay::new(wait)?;
-        Ok(Prepared { message, delay, deadline, sent: Sent { id, destination, eta } })
+        Ok(Prepared { message, delay, deadline, sent: Sent { id, destination, eta, keeps_result } })
     }
 
     /// Sends what was prepared, and waits for the broker's confirm.

@@ -2,7 +2,7 @@
 
 use crate::ids::TaskId;
 use crate::protocol::{Embed, Format, HeaderValue};
-use crate::task::{RetryPolicy, Task};
+use crate::task::{RetryPolicy, Task, TaskOptions};
 use crate::topology::Target;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -39,6 +39,8 @@ pub struct SendOptions {
     pub(crate) embed: Embed,
     /// The queue in the task's own declaration, which configuration overrides.
     pub(crate) declared_queue: Option<String>,
+    /// Whether the task's own declaration says that no result is stored.
+    pub(crate) declared_silent: bool,
 }
 
 /// When a task may start.
@@ -65,12 +67,15 @@ pub(crate) enum Expiry {
 impl SendOptions {
     /// The options of a call of `T` that says nothing itself.
     pub(crate) fn of<T: Task>() -> Self {
-        Self { declared_queue: T::options().queue, ..Self::default() }
+        let TaskOptions { queue, ignore_result, .. } = T::options();
+        Self { declared_queue: queue, declared_silent: ignore_result, ..Self::default() }
     }
 
     /// The same options, for the task that `other` are for.
     pub(crate) fn declared_as(self, other: &Self) -> Self {
-        Self { declared_queue: other.declared_queue.clone(), ..self }
+        let (declared_queue, declared_silent) =
+            (other.declared_queue.clone(), other.declared_silent);
+        Self { declared_queue, declared_silent, ..self }
     }
 
     /// The task's id, instead of a random one. Sending the same id again is recognisably the same
@@ -162,6 +167,17 @@ impl SendOptions {
     /// Nobody wants the result.
     pub fn ignore_result(self) -> Self {
         Self { ignore_result: Some(true), ..self }
+    }
+
+    /// The result is wanted, even if the task stores none by itself.
+    pub fn keep_result(self) -> Self {
+        Self { ignore_result: Some(false), ..self }
+    }
+
+    /// What the task declares, as far as it matters before the task runs.
+    pub(crate) fn declared(&self) -> TaskOptions {
+        let (queue, ignore_result) = (self.declared_queue.clone(), self.declared_silent);
+        TaskOptions { queue, ignore_result, ..TaskOptions::default() }
     }
 
     /// How the arguments are written.

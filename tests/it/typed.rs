@@ -55,6 +55,11 @@ async fn steps(ctx: Ctx, State(go): State<Arc<Semaphore>>) -> anyhow::Result<u32
     Ok(3)
 }
 
+#[task(name = "typed.quiet", ignore_result)]
+async fn quiet() -> anyhow::Result<u8> {
+    Ok(7)
+}
+
 /// A worker that is stopped by what a program would stop it by.
 struct Program {
     app: App,
@@ -103,6 +108,23 @@ async fn a_call_is_a_value_and_its_handle_the_result() {
     for (n, handle) in handles.into_iter().enumerate() {
         assert_eq!(handle.unwrap().await.unwrap(), 2 * n as i64);
     }
+    program.end().await;
+}
+
+#[tokio::test]
+async fn a_result_that_nobody_keeps_is_not_waited_for() {
+    let rig = Rig::start().await;
+    let config = config(&rig.url(), QueueKind::Quorum);
+    let program = Program::start(config, |worker| worker.with(tasks![add, quiet])).await;
+    let silent = [
+        quiet().delay(&program.app).await.unwrap().await.unwrap_err(),
+        add(1, 2).ignore_result().delay(&program.app).await.unwrap().await.unwrap_err(),
+    ];
+    for error in silent {
+        assert!(matches!(error, ResultError::NotKept { .. }), "{error}");
+    }
+    let asked = quiet().keep_result().delay(&program.app).await.unwrap();
+    assert_eq!(asked.timeout(PATIENCE).await.unwrap(), 7);
     program.end().await;
 }
 

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 /// What went wrong with one argument is told about that argument alone, and what each is decoded
 /// into is chosen by whoever takes it.
 #[derive(Debug)]
-pub struct Arguments<'a> {
+pub struct ArgumentReader<'a> {
     positional: Positional<'a>,
     named: Vec<Named<'a>>,
 }
@@ -51,8 +51,8 @@ impl Body {
     /// # Errors
     ///
     /// When the name of an argument is no text.
-    pub fn arguments(&self) -> Result<Arguments<'_>, DecodeError> {
-        Ok(Arguments { positional: Positional::new(self), named: self.named()? })
+    pub fn arguments(&self) -> Result<ArgumentReader<'_>, DecodeError> {
+        Ok(ArgumentReader { positional: Positional::new(self), named: self.named()? })
     }
 
     fn named(&self) -> Result<Vec<Named<'_>>, DecodeError> {
@@ -84,7 +84,7 @@ impl Body {
     }
 }
 
-impl Arguments<'_> {
+impl ArgumentReader<'_> {
     /// How many are given by position.
     pub fn positional(&self) -> usize {
         self.positional.count()

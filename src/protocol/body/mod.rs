@@ -6,7 +6,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-pub use arguments::Arguments;
+pub use arguments::ArgumentReader;
 
 use super::compression::decompress;
 use super::scan::{Fault, Items, Kind, Span};

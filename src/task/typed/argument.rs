@@ -1,7 +1,7 @@
 //! What can travel as an argument of a task.
 
 use super::Erased;
-use crate::protocol::{Arguments, DecodeError};
+use crate::protocol::{ArgumentReader, DecodeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,11 +21,11 @@ pub trait Argument: Sized + Send + Sync + 'static {
 
     /// The next positional argument, if there is one.
     #[doc(hidden)]
-    fn take_next(from: &mut Arguments<'_>) -> Option<Result<Self, DecodeError>>;
+    fn take_next(from: &mut ArgumentReader<'_>) -> Option<Result<Self, DecodeError>>;
 
     /// The argument of this name, if there is one.
     #[doc(hidden)]
-    fn take(from: &mut Arguments<'_>, name: &str) -> Option<Result<Self, DecodeError>>;
+    fn take(from: &mut ArgumentReader<'_>, name: &str) -> Option<Result<Self, DecodeError>>;
 }
 
 #[diagnostic::do_not_recommend]
@@ -34,11 +34,11 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Argument for T {
         self
     }
 
-    fn take_next(from: &mut Arguments<'_>) -> Option<Result<Self, DecodeError>> {
+    fn take_next(from: &mut ArgumentReader<'_>) -> Option<Result<Self, DecodeError>> {
         from.take_next()
     }
 
-    fn take(from: &mut Arguments<'_>, name: &str) -> Option<Result<Self, DecodeError>> {
+    fn take(from: &mut ArgumentReader<'_>, name: &str) -> Option<Result<Self, DecodeError>> {
         from.take(name)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Argument, Param};
 use crate::inherit::keys_of;
-use crate::protocol::{Arguments, Body, DecodeError};
+use crate::protocol::{ArgumentReader, Body, DecodeError};
 use serde::de::DeserializeOwned;
 
 /// What one call gives to a task, before anybody has said which parameters there are.
@@ -18,7 +18,7 @@ pub struct Given<'a> {
 pub struct Bound<'a> {
     task: &'a str,
     params: &'static [Param],
-    arguments: Arguments<'a>,
+    arguments: ArgumentReader<'a>,
 }
 
 /// Why a call does not fit its task.
