@@ -12,6 +12,7 @@ pub use typed::ProgressReport;
 pub use workflow::{ApplyError, WorkflowHandle};
 
 use crate::broker::Broker;
+use crate::control::{self, Reach, RevokeError};
 use crate::ids::TaskId;
 use crate::protocol::{DecodeError, StoredException, StoredResult, TaskState};
 use crate::publisher::{Publisher, SendError, SendOptions, Sent};
@@ -118,7 +119,25 @@ impl Client {
     /// for are known.
     pub fn result<T>(&self, id: impl Into<TaskId>) -> ResultHandle<T> {
         let id = id.into();
-        ResultHandle::new(id.clone(), self.results.watch(id), Arc::clone(&self.results))
+        ResultHandle::new(id.clone(), self.results.watch(id), self.clone())
+    }
+
+    /// Revokes a task that anybody has sent: see [`control::revoke`](crate::control::revoke()).
+    ///
+    /// ```no_run
+    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
+    /// use celeriac::control::Reach;
+    /// app.client().revoke("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11", Reach::Running).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`RevokeError`].
+    pub async fn revoke(&self, id: impl Into<TaskId>, reach: Reach) -> Result<(), RevokeError> {
+        let deadline = self.publisher.deadline();
+        control::revoke(self.broker(), [id.into()], reach, deadline).await
     }
 
     /// The publisher, for sending without a handle.
@@ -166,7 +185,7 @@ impl Client {
         }
         let sent = self.publisher.send(task, args, kwargs, options).await?;
         let watch = if sent.keeps_result { watch } else { Watch::never(UNWANTED) };
-        let result = ResultHandle::new(id, watch, Arc::clone(&self.results));
+        let result = ResultHandle::new(id, watch, self.clone());
         Ok(TaskHandle { sent, result })
     }
 
@@ -214,6 +233,16 @@ impl<T> TaskHandle<T> {
             Ok(result) => result,
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Revokes the task: see [`Client::revoke`]. Its result is then [`ResultError::Failed`] with
+    /// state `REVOKED`, unless it had ended before.
+    ///
+    /// # Errors
+    ///
+    /// See [`RevokeError`].
+    pub async fn revoke(&self, reach: Reach) -> Result<(), RevokeError> {
+        self.result.revoke(reach).await
     }
 
     /// Removes what is kept of the result, now or later.

@@ -20,6 +20,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod handler;
 pub mod ids;
 mod inherit;
@@ -48,6 +49,7 @@ pub mod prelude {
     pub use crate::client::{
         ApplyError, Client, ProgressReport, ResultError, TaskHandle, WorkflowHandle,
     };
+    pub use crate::control::Reach;
     pub use crate::handler::{
         DeadLetter, Discard, Failure, Progress, State, TaskContext as Ctx, TaskSet,
     };

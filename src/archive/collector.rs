@@ -66,6 +66,7 @@ impl Archive {
     fn arrivals(&self) -> Deliveries {
         self.broker.consume(Consume {
             queue: names::dead_arrival(&self.settings.exchange),
+            stream: None,
             declare: None,
             repair: None,
             prefetch: IN_FLIGHT,

@@ -8,6 +8,7 @@
 use super::acks::{Ack, Ledger};
 use super::connection::{Link, Up};
 use super::declare::{declare, declare_queue};
+use super::stream::StreamStart;
 use super::{Consume, Delivery, Settle};
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
@@ -15,7 +16,6 @@ use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
     BasicRejectOptions,
 };
-use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -450,7 +450,7 @@ async fn start(line: &Line, consume: &Consume, prefetch: u16) -> Result<Consumer
             consume.queue.as_str().into(),
             tag.as_str().into(),
             BasicConsumeOptions::default(),
-            FieldTable::default(),
+            consume.stream.map(StreamStart::arguments).unwrap_or_default(),
         )
         .await
 }

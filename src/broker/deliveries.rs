@@ -2,6 +2,7 @@
 
 use super::consume::{self, Consumption};
 use super::memory::{self, Subscription};
+use super::stream::StreamStart;
 use crate::protocol::Bytes;
 use crate::topology::{Queue, Topology};
 use futures::{Stream, StreamExt};
@@ -25,6 +26,8 @@ pub struct AckPolicy {
 pub struct Consume {
     /// The queue.
     pub queue: String,
+    /// For a stream: where to begin, again after each loss of the connection. `None` for a queue.
+    pub stream: Option<StreamStart>,
     /// Declared each time before consuming, for a queue that lives no longer than its client.
     pub declare: Option<Queue>,
     /// Declared when the queue turns out to be missing, so that one that somebody deletes comes

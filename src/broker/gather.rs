@@ -61,6 +61,7 @@ impl Broker {
 fn everything(queue: &str) -> Consume {
     Consume {
         queue: queue.to_owned(),
+        stream: None,
         declare: None,
         repair: None,
         prefetch: u16::MAX,

@@ -211,6 +211,11 @@ impl Broker {
         }
     }
 
+    /// Whether it is a broker in memory.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.memory().is_some()
+    }
+
     /// The broker in memory, if it is one.
     pub(crate) fn memory(&self) -> Option<&Memory> {
         match &self.backing {

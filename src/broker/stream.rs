@@ -196,14 +196,24 @@ async fn consume(
     prefetch: u16,
 ) -> lapin::Result<Consumer> {
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-    let mut arguments = FieldTable::default();
-    arguments.insert("x-stream-offset".into(), offset);
+    let arguments = arguments(offset);
     let tag = format!("celeriac-read-{:016x}", fastrand::u64(..));
     let options = BasicConsumeOptions::default();
     channel.basic_consume(stream.into(), tag.into(), options, arguments).await
 }
 
+fn arguments(offset: AMQPValue) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-stream-offset".into(), offset);
+    arguments
+}
+
 impl StreamStart {
+    /// What a consumer says that begins here.
+    pub(super) fn arguments(self) -> FieldTable {
+        arguments(self.argument())
+    }
+
     fn argument(self) -> AMQPValue {
         match self {
             Self::First => AMQPValue::LongString("first".into()),

@@ -13,6 +13,7 @@ mod global;
 mod health;
 mod init;
 mod output;
+mod revoke;
 mod schedule;
 mod scheduler;
 mod send;
@@ -60,6 +61,7 @@ enum Command {
     Scheduler(scheduler::Arguments),
     Send(send::Arguments),
     Call(call::Arguments),
+    Revoke(revoke::Arguments),
     Schedule(schedule::Arguments),
     Dead(dead::Arguments),
     Topology(topology::Arguments),
@@ -80,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Scheduler(arguments) => wait(scheduler::run(&cli.global, &arguments)),
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
         Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
+        Command::Revoke(arguments) => wait(revoke::run(&cli.global, &arguments)),
         Command::Schedule(arguments) => wait(schedule::run(&cli.global, &arguments)),
         Command::Dead(arguments) => wait(dead::run(&cli.global, &arguments)),
         Command::Topology(arguments) => wait(topology::run(&cli.global, &arguments)),

@@ -1,9 +1,10 @@
 //! The result of one task, whoever sent it.
 
-use super::ResultError;
+use super::{Client, ResultError};
+use crate::control::{Reach, RevokeError};
 use crate::ids::TaskId;
 use crate::protocol::{StoredResult, TaskState};
-use crate::results::{Latest, NotKept, ResultBackend, StoreError, Watch};
+use crate::results::{Latest, NotKept, StoreError, Watch};
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
@@ -29,13 +30,13 @@ use std::time::Duration;
 pub struct ResultHandle<T = serde_json::Value> {
     id: TaskId,
     watch: Watch,
-    results: Arc<dyn ResultBackend>,
+    client: Client,
     value: PhantomData<fn() -> T>,
 }
 
 impl<T> ResultHandle<T> {
-    pub(super) fn new(id: TaskId, watch: Watch, results: Arc<dyn ResultBackend>) -> Self {
-        Self { id, watch, results, value: PhantomData }
+    pub(super) fn new(id: TaskId, watch: Watch, client: Client) -> Self {
+        Self { id, watch, client, value: PhantomData }
     }
 
     /// The task's id.
@@ -49,7 +50,7 @@ impl<T> ResultHandle<T> {
     ///
     /// When the store does not answer, or the backend keeps nothing.
     pub async fn latest(&self) -> Result<Option<Arc<StoredResult>>, StoreError> {
-        self.results.latest(&self.id).await
+        self.client.results.latest(&self.id).await
     }
 
     /// The state, asked of the backend now. `PENDING` when it knows nothing of the task.
@@ -78,13 +79,22 @@ impl<T> ResultHandle<T> {
         self.watch.changed().await.map_err(never)
     }
 
+    /// Revokes the task: see [`Client::revoke`].
+    ///
+    /// # Errors
+    ///
+    /// See [`RevokeError`].
+    pub async fn revoke(&self, reach: Reach) -> Result<(), RevokeError> {
+        self.client.revoke(self.id.clone(), reach).await
+    }
+
     /// Removes what is kept of the result.
     ///
     /// # Errors
     ///
     /// When the store does not answer.
     pub async fn forget(self) -> Result<(), StoreError> {
-        self.results.forget(&self.id).await
+        self.client.results.forget(&self.id).await
     }
 }
 

@@ -117,6 +117,11 @@ impl Publisher {
         &self.broker
     }
 
+    /// How long a publication may take, where nobody says otherwise.
+    pub fn deadline(&self) -> Duration {
+        self.shared.settings.deadline
+    }
+
     /// Where tasks go.
     pub fn router(&self) -> &Router {
         &self.shared.router

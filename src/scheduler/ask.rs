@@ -51,6 +51,7 @@ pub async fn ask(
     let id = TaskId::random();
     let queue = format!("celeriac.reply.{id}");
     let mut answers = broker.consume(Consume {
+        stream: None,
         declare: Some(Queue::new(&queue, [("x-expires", KEPT.into())])),
         repair: None,
         queue: queue.clone(),

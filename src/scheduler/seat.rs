@@ -63,6 +63,7 @@ pub(super) async fn prepare(broker: &Broker, first: &State) -> Result<(), SeatEr
 pub(super) fn queue_up(broker: &Broker) -> Deliveries {
     broker.consume(Consume {
         queue: names::SCHEDULER.to_owned(),
+        stream: None,
         declare: None,
         repair: None,
         // The next state comes when the one before is acknowledged, so that a leader that is lost

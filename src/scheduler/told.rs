@@ -36,6 +36,7 @@ pub(super) fn ends(broker: &Broker) -> Deliveries {
 fn ear(broker: &Broker, queue: Queue) -> Deliveries {
     broker.consume(Consume {
         queue: queue.name.clone(),
+        stream: None,
         declare: Some(queue),
         repair: None,
         prefetch: 100,

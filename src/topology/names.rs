@@ -18,6 +18,9 @@ pub fn dead_arrival(archive: &str) -> String {
     format!("{archive}.in")
 }
 
+/// What tasks shall not run: an exchange and a stream.
+pub const REVOKED: &str = "celeriac.revoked";
+
 /// Holds the schedulers' state, one message; whoever holds that message leads.
 pub const SCHEDULER: &str = "celeriac.scheduler";
 

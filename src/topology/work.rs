@@ -14,7 +14,10 @@ impl Topology {
         let defined = settings.queues.names().map(str::to_owned);
         let names: BTreeSet<_> = defined.chain(queues.iter().cloned()).collect();
         let names: Vec<_> = names.into_iter().collect();
-        Self::dead(settings).and(Self::ladder(settings)).and(Self::work(settings, &names))
+        Self::dead(settings)
+            .and(Self::revocations())
+            .and(Self::ladder(settings))
+            .and(Self::work(settings, &names))
     }
 
     /// The exchanges that tasks are published to, `queues`, and the bindings between them and from
@@ -64,6 +67,23 @@ impl Topology {
                 Binding::to_queue(&dead.exchange, &dead.stream, ""),
                 Binding::to_queue(&arrival, &arrival, ""),
             ],
+        }
+    }
+}
+
+impl Topology {
+    /// The stream of revocations, which keeps each for seven days.
+    pub fn revocations() -> Self {
+        let arguments = [
+            ("x-queue-type", Text("stream".to_owned())),
+            ("x-max-age", Text("7D".to_owned())),
+            ("x-max-length-bytes", Int(20_000_000)),
+            ("x-stream-max-segment-size-bytes", Int(1_000_000)),
+        ];
+        Self {
+            exchanges: vec![Exchange::new(names::REVOKED, ExchangeKind::Fanout)],
+            queues: vec![Queue::new(names::REVOKED, arguments)],
+            bindings: vec![Binding::to_queue(names::REVOKED, names::REVOKED, "")],
         }
     }
 }

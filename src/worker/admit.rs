@@ -28,6 +28,9 @@ pub(super) fn admit(attempt: &Attempt, cx: &Context, now: SystemTime) -> Admissi
             false => Outcome::Uncounted(deliveries),
         });
     }
+    if cx.revoked.contains(&attempt.headers.id) {
+        return Admission::Refused(Outcome::Revoked);
+    }
     if attempt.headers.expires.is_some_and(|expires| expires <= now) {
         return Admission::Refused(Outcome::Expired);
     }

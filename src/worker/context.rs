@@ -5,6 +5,7 @@ use super::rate::Rate;
 use super::slots::Slots;
 use super::status::Status;
 use crate::clock::Clock;
+use crate::control::Revoked;
 use crate::handler::{Handler, Registry};
 use crate::protocol::Limits;
 use crate::publisher::Publisher;
@@ -37,6 +38,8 @@ pub(super) struct Context {
     /// Deliveries of one message after which it is taken for poison, by queue.
     pub(super) delivery_limits: HashMap<Arc<str>, u32>,
     pub(super) status: Status,
+    /// What was revoked.
+    pub(super) revoked: Revoked,
     pub(super) journal: Option<Journal>,
     /// A random number from 0 to 1, for jitter.
     pub(super) chance: fn() -> f64,

@@ -15,6 +15,8 @@ pub(super) enum Decision {
     Succeed,
     /// Tell the failure and forget the message.
     Fail(TaskError),
+    /// Tell that it was revoked and forget the message.
+    Revoke(TaskError),
     /// Try again after a wait in the broker; counts as an attempt.
     Retry {
         /// How long to wait.
@@ -87,8 +89,9 @@ pub(super) fn decide(outcome: &Outcome, judging: Judging<'_>) -> Decision {
         }
         Outcome::Interrupted => Decision::GiveBack,
         Outcome::Expired => {
-            Decision::Bury { reason: Reason::Expired, error: TaskError::new(EXPIRED, "expired") }
+            Decision::Bury { reason: Reason::Expired, error: TaskError::new(REVOKED, "expired") }
         }
+        Outcome::Revoked => Decision::Revoke(TaskError::new(REVOKED, "revoked")),
         Outcome::NotDue(wait) => Decision::Defer { after: *wait, why: Deferral::NotDue },
         Outcome::Unknown(since) if *since < judging.unknown_grace => {
             Decision::Defer { after: UNKNOWN_WAIT, why: Deferral::Unknown }
@@ -108,8 +111,8 @@ pub(super) fn decide(outcome: &Outcome, judging: Judging<'_>) -> Decision {
     }
 }
 
-/// The error type of an expired task, which Celery knows as a revocation.
-pub(super) const EXPIRED: &str = "TaskRevokedError";
+/// The error type of a task that was revoked, or that expired, which to Celery is the same.
+pub(super) const REVOKED: &str = "TaskRevokedError";
 
 fn judge(failure: &Failure, judging: Judging<'_>) -> Decision {
     match failure {

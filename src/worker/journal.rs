@@ -53,6 +53,8 @@ pub enum Ending {
     Succeeded,
     /// It failed and is forgotten, because the task said so.
     Discarded(TaskError),
+    /// It was revoked.
+    Revoked,
     /// It failed and is tried again.
     Retried {
         /// After this wait in the broker.
@@ -135,6 +137,7 @@ impl From<&Decision> for Ending {
         match decision.clone() {
             Decision::Succeed => Self::Succeeded,
             Decision::Fail(error) => Self::Discarded(error),
+            Decision::Revoke(_) => Self::Revoked,
             Decision::Retry { after, error } => Self::Retried { after, error },
             Decision::Defer { after, .. } => Self::PutOff { after },
             Decision::Bury { reason, error } => Self::Archived { reason, error },

@@ -31,6 +31,7 @@ pub use status::Status;
 use crate::archive::Archive;
 use crate::broker::{AckPolicy, Broker, Consume, DeclareError};
 use crate::clock::Clock;
+use crate::control::{Revoked, caught_up};
 use crate::handler::{CheckReport, Registry, TaskSet};
 use crate::ids;
 use crate::protocol::Limits;
@@ -45,6 +46,7 @@ use queue::{Pace, QueueLoop, Stage, Start};
 use slots::Slots;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -145,6 +147,7 @@ impl Worker {
         beside.spawn(self.collect_dead_letters(shutdown.clone()));
         beside.spawn(self.purge_results(shutdown.clone()));
         let context = Arc::new(self.context(name.clone(), slots, shutdown));
+        self.hear_of_revocations(&context, &mut beside).await;
         let mut loops = JoinSet::new();
         for queue in &self.settings.queues {
             loops.spawn(self.queue_loop(queue, slots, &context).run());
@@ -171,6 +174,7 @@ impl Worker {
             return self.broker.verify(&dead.and(work)).await;
         }
         self.broker.declare(&dead).await?;
+        self.broker.declare(&Topology::revocations()).await?;
         self.broker.declare_ladder(&Topology::ladder(settings)).await?;
         self.broker.declare(&work).await?;
         // Where Celery's workers have declared their ladder, what its producers delay comes by it.
@@ -183,6 +187,25 @@ impl Worker {
         let dead = self.topology.dead.clone();
         let archive = Archive::new(self.broker.clone(), dead, Arc::clone(&self.clock));
         async move { archive.collect(&shutdown).await }
+    }
+
+    /// Follows what is revoked, and waits until what was revoked earlier is known.
+    async fn hear_of_revocations(&self, context: &Context, beside: &mut JoinSet<()>) {
+        if self.broker.is_in_memory() {
+            return;
+        }
+        let stream = Topology::revocations();
+        if !self.topology.declare
+            && let Err(error) = self.broker.verify(&stream).await
+        {
+            warn!(%error, "revoked tasks will run: run `celeriac topology apply`");
+            return;
+        }
+        let (tell, told) = watch::channel(false);
+        let (revoked, broker) = (context.revoked.clone(), self.broker.clone());
+        let shutdown = context.shutdown.clone();
+        beside.spawn(async move { revoked.follow(broker, tell, shutdown).await });
+        caught_up(told).await;
     }
 
     /// Removes expired results from stores that do not do it by themselves.
@@ -228,6 +251,7 @@ impl Worker {
             unknown_grace: self.settings.unknown_grace,
             delivery_limits,
             status: self.status.clone(),
+            revoked: Revoked::default(),
             journal: self.journal.clone(),
             chance: self.chance,
         }
@@ -237,6 +261,7 @@ impl Worker {
         let pace = self.pace(queue, slots);
         let deliveries = self.broker.consume(Consume {
             queue: queue.to_owned(),
+            stream: None,
             declare: None,
             repair: self.topology.declare.then(|| Topology::work(&self.topology, &[queue.into()])),
             prefetch: 1,

@@ -18,6 +18,8 @@ pub(super) enum Outcome {
     Interrupted,
     /// It was not begun because its time had passed.
     Expired,
+    /// It was revoked before it began, or stopped because it was.
+    Revoked,
     /// It was not begun because its time has not come.
     NotDue(Duration),
     /// It was not begun because no such task is registered here, for this long by now.

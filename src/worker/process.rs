@@ -74,6 +74,10 @@ async fn attend(
         debug!("taken back by the broker before it began");
         return (Outcome::Interrupted, Some(receipt), None);
     }
+    // It may have waited long for its slot.
+    if cx.revoked.contains(&attempt.headers.id) {
+        return (Outcome::Revoked, Some(receipt), None);
+    }
     let receipt = match known.options.acknowledge_early {
         true => {
             receipt.ack();
@@ -144,6 +148,7 @@ fn log(decision: &Decision, ran: Option<Duration>) {
     match decision {
         Decision::Succeed => info!(ran, "succeeded"),
         Decision::Fail(error) => warn!(ran, %error, "discarded by the task"),
+        Decision::Revoke(_) => info!(ran, "revoked"),
         Decision::Retry { after, error } => warn!(ran, %error, ?after, "failed, trying again"),
         Decision::Defer { after, why } => info!(ran, ?after, ?why, "put off"),
         Decision::Bury { reason, error } => {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How long a task that was asked to stop, because the worker aborts, is given to end by itself.
+/// How long a task that was asked to stop, because the worker aborts or it was revoked, is given to end by itself.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Runs one attempt to its end. A panic is an outcome like any other.
@@ -65,12 +65,14 @@ async fn supervise(
     let Limits { soft, hard, cancel } = limits;
     let mut soft_limit = std::pin::pin!(after(soft, &*cx.clock));
     let mut hard_limit = std::pin::pin!(after(hard, &*cx.clock));
+    let running = cx.revoked.running(&attempt.headers.id);
     let mut reporting = std::pin::pin!(report::forward(attempt, reports, cx));
     loop {
         tokio::select! {
             biased;
             ended = &mut handler => return judge(ended),
             () = cx.shutdown.aborting() => break,
+            () = running.stop.cancelled() => break,
             () = &mut hard_limit => return Outcome::TimedOut(hard.unwrap_or_default()),
             () = &mut soft_limit, if !cancel.is_cancelled() => cancel.cancel(),
             () = &mut reporting => {}
@@ -79,6 +81,7 @@ async fn supervise(
     cancel.cancel();
     match tokio::time::timeout(LAST_WORDS, handler).await {
         Ok(Ok(Ok(output))) => Outcome::Done(output),
+        _ if running.stop.is_cancelled() => Outcome::Revoked,
         _ => Outcome::Interrupted,
     }
 }

@@ -5,7 +5,7 @@
 
 use super::attempt::{Attempt, NoTask};
 use super::context::Context;
-use super::decide::{Decision, Deferral, EXPIRED};
+use super::decide::{Decision, Deferral, REVOKED};
 use super::outcome::Outcome;
 use super::report;
 use crate::archive::{Burial, Reason};
@@ -117,6 +117,7 @@ impl Settling<'_> {
         match decision {
             Decision::Succeed => self.succeed(outcome).await,
             Decision::Fail(error) => self.fail(TaskState::Failure, &error).await,
+            Decision::Revoke(error) => self.fail(TaskState::Revoked, &error).await,
             Decision::Retry { after, error } => self.retry(after, &error).await,
             Decision::Defer { after, why } => self.defer(after, why).await,
             Decision::Bury { reason, error } => self.bury(reason, &error).await,
@@ -220,7 +221,7 @@ impl Settling<'_> {
             Err(error) => return impossible(&error),
         };
         match publish(message, self.receipt, self.cx).await {
-            Step::Done if error.kind == EXPIRED => self.fail(TaskState::Revoked, error).await,
+            Step::Done if error.kind == REVOKED => self.fail(TaskState::Revoked, error).await,
             Step::Done => self.fail(TaskState::Failure, error).await,
             other => other,
         }

@@ -44,6 +44,7 @@ async fn changing_the_prefetch_loses_and_repeats_nothing() {
         let broker = filled(&rig, kind).await;
         let mut deliveries = broker.consume(Consume {
             queue: "many".to_owned(),
+            stream: None,
             declare: None,
             repair: None,
             prefetch: 8,

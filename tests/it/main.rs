@@ -15,6 +15,7 @@ mod programs;
 mod rehearsal;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod results;
+mod revoke;
 mod rig;
 mod scheduler;
 mod topology;

@@ -67,6 +67,7 @@ pub(crate) async fn send(
 pub(crate) fn consume(broker: &Broker, queue: &str) -> Deliveries {
     broker.consume(Consume {
         queue: queue.to_owned(),
+        stream: None,
         declare: None,
         repair: None,
         prefetch: 10,

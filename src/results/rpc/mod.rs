@@ -142,6 +142,7 @@ impl Inbox {
         let expires = i64::try_from(REPLY_QUEUE_EXPIRES.as_millis()).unwrap_or(i64::MAX);
         let arguments = Arguments::from([("x-expires".to_owned(), expires.into())]);
         let deliveries = broker.consume(Consume {
+            stream: None,
             declare: Some(Queue::new(&queue, arguments)),
             repair: None,
             queue,

@@ -138,6 +138,7 @@ impl Stage {
     pub(super) fn consume(&self, queue: &str, prefetch: u16) -> Deliveries {
         self.broker().consume(Consume {
             queue: queue.to_owned(),
+            stream: None,
             declare: None,
             repair: None,
             prefetch,

@@ -1,0 +1,88 @@
+//! Remote control: what workers are told from elsewhere.
+//!
+//! A revocation says that a task shall not run. It is published into the stream
+//! [`names::REVOKED`](crate::topology::names::REVOKED), which keeps it for seven days, and every
+//! worker reads that stream: from its beginning when it starts, and on for as long as it runs. So a
+//! revocation outlives the restart of any worker and of the broker, and reaches a task that still
+//! waits in a queue, in the delay ladder or for a retry.
+
+mod revoke;
+mod revoked;
+
+pub use revoke::{RevokeError, revoke};
+pub(crate) use revoked::{Revoked, caught_up};
+
+use crate::broker::RawMessage;
+use crate::ids::TaskId;
+use crate::protocol::HeaderValue;
+use crate::topology::names;
+
+/// How far a revocation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// A task that has not begun will not begin. One that runs goes on; if it fails, it is not
+    /// tried again.
+    #[default]
+    NotBegun,
+    /// A task that runs is stopped, too: its cancellation token is cancelled, and half a second
+    /// later its future is dropped or its program killed. A blocking function cannot be stopped;
+    /// what it returns is thrown away.
+    Running,
+}
+
+/// One record of the stream.
+#[derive(Debug, Clone, PartialEq)]
+enum Record {
+    /// A task shall not run.
+    Revoked(TaskId, Reach),
+    /// Written by a worker that starts, which has read all older records when it meets this one.
+    Mark(String),
+}
+
+const ID: &str = "celeriac-revoked-id";
+const TERMINATE: &str = "celeriac-revoked-terminate";
+const MARK: &str = "celeriac-revoked-mark";
+
+impl Record {
+    fn message(&self) -> RawMessage {
+        let headers = match self {
+            Self::Revoked(id, reach) => vec![
+                (ID, HeaderValue::Text(id.to_string())),
+                (TERMINATE, HeaderValue::Bool(*reach == Reach::Running)),
+            ],
+            Self::Mark(mark) => vec![(MARK, HeaderValue::Text(mark.clone()))],
+        };
+        RawMessage::note(names::REVOKED, headers)
+    }
+
+    /// `None` for what is no record of ours.
+    fn read(message: &RawMessage) -> Option<Self> {
+        if let Some(mark) = message.text_header(MARK) {
+            return Some(Self::Mark(mark));
+        }
+        let id = TaskId::from(message.text_header(ID)?);
+        let reach = match message.header(TERMINATE) {
+            HeaderValue::Bool(true) => Reach::Running,
+            _ => Reach::NotBegun,
+        };
+        Some(Self::Revoked(id, reach))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let records = [
+            Record::Revoked("a".to_owned().into(), Reach::NotBegun),
+            Record::Revoked("b".to_owned().into(), Reach::Running),
+            Record::Mark("c".to_owned()),
+        ];
+        for record in records {
+            assert_eq!(Record::read(&record.message()), Some(record));
+        }
+        assert_eq!(Record::read(&RawMessage::note("e", [])), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! Knowing which tasks shall not run.
+
+use super::{Reach, Record};
+use crate::broker::{AckPolicy, Broker, Consume, Deliveries, RawMessage, StreamStart};
+use crate::ids::TaskId;
+use crate::shutdown::Shutdown;
+use crate::topology::{Topology, names};
+use futures::StreamExt;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+/// The newest of so many revocations are known; Celery's workers keep as many.
+const MOST: usize = 50_000;
+
+/// How long a worker that starts waits to have read what was revoked before.
+const CATCHING_UP: Duration = Duration::from_secs(5);
+
+/// So many records are under way at once.
+const PREFETCH: u16 = 200;
+
+/// What one worker knows of revocations. Cloning is cheap; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Revoked(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Whether there is any: most workers never see one, and pay one load per task.
+    any: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    ids: HashSet<TaskId>,
+    /// Oldest first.
+    order: VecDeque<TaskId>,
+    running: HashMap<TaskId, CancellationToken>,
+}
+
+/// A task that runs, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Running {
+    id: TaskId,
+    revoked: Revoked,
+    /// Cancelled when the task shall stop.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Revoked {
+    /// Whether this task shall not run.
+    pub(crate) fn contains(&self, id: &TaskId) -> bool {
+        self.0.any.load(Ordering::Acquire) && self.known().ids.contains(id)
+    }
+
+    /// Notes that a task runs, so that it can be stopped.
+    pub(crate) fn running(&self, id: &TaskId) -> Running {
+        let stop = CancellationToken::new();
+        self.known().running.insert(id.clone(), stop.clone());
+        Running { id: id.clone(), revoked: self.clone(), stop }
+    }
+
+    /// Follows the stream until `shutdown` drains. `caught_up` is told once everything that was
+    /// revoked before is known.
+    pub(crate) async fn follow(
+        &self,
+        broker: Broker,
+        caught_up: watch::Sender<bool>,
+        shutdown: Shutdown,
+    ) {
+        let mark = uuid::Uuid::new_v4().simple().to_string();
+        let mut records = stream(&broker);
+        let marking = async {
+            let message = Arc::new(Record::Mark(mark.clone()).message());
+            if let Err(error) = broker.publish(message, CATCHING_UP).await {
+                debug!(%error, "the end of what was revoked before cannot be marked");
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut marking = std::pin::pin!(marking);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.draining() => break,
+                record = records.next() => {
+                    let Some(delivery) = record else { break };
+                    match Record::read(&RawMessage::from(&delivery)) {
+                        Some(Record::Revoked(id, reach)) => self.note(id, reach),
+                        Some(Record::Mark(found)) if found == mark => {
+                            caught_up.send_replace(true);
+                        }
+                        Some(Record::Mark(_)) | None => {}
+                    }
+                    delivery.settle.ack();
+                }
+                () = &mut marking => {}
+            }
+        }
+        records.close().await;
+    }
+
+    fn note(&self, id: TaskId, reach: Reach) {
+        let mut known = self.known();
+        if reach == Reach::Running
+            && let Some(stop) = known.running.get(&id)
+        {
+            info!(task.id = %id, "revoked while it runs, stopping it");
+            stop.cancel();
+        }
+        if known.ids.insert(id.clone()) {
+            known.order.push_back(id);
+        }
+        if known.order.len() > MOST
+            && let Some(oldest) = known.order.pop_front()
+        {
+            known.ids.remove(&oldest);
+        }
+        self.0.any.store(true, Ordering::Release);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.revoked.known().running.remove(&self.id);
+    }
+}
+
+/// Waits until everything that was revoked before is known; not for ever.
+pub(crate) async fn caught_up(mut told: watch::Receiver<bool>) {
+    let waiting = tokio::time::timeout(CATCHING_UP, told.wait_for(|caught_up| *caught_up));
+    if !matches!(waiting.await, Ok(Ok(_))) {
+        warn!(
+            stream = names::REVOKED,
+            "what was revoked earlier could not be read within {CATCHING_UP:?}; starting without it"
+        );
+    }
+}
+
+/// The stream from its beginning, again after each loss of the connection.
+fn stream(broker: &Broker) -> Deliveries {
+    broker.consume(Consume {
+        queue: names::REVOKED.to_owned(),
+        stream: Some(StreamStart::First),
+        declare: None,
+        repair: Some(Topology::revocations()),
+        prefetch: PREFETCH,
+        acks: AckPolicy { every: usize::from(PREFETCH / 4), within: Duration::from_millis(100) },
+        tag: "celeriac-revoked".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> TaskId {
+        number.to_string().into()
+    }
+
+    #[test]
+    fn the_newest_revocations_are_known() {
+        let revoked = Revoked::default();
+        assert!(!revoked.contains(&id(0)));
+        (0..=MOST).for_each(|number| revoked.note(id(number), Reach::NotBegun));
+        assert!(!revoked.contains(&id(0)), "the oldest is forgotten");
+        assert!(revoked.contains(&id(1)) && revoked.contains(&id(MOST)));
+    }
+
+    #[test]
+    fn only_a_revocation_of_running_tasks_stops_one() {
+        let revoked = Revoked::default();
+        let running = revoked.running(&id(1));
+        revoked.note(id(1), Reach::NotBegun);
+        assert!(!running.stop.is_cancelled());
+        revoked.note(id(1), Reach::Running);
+        assert!(running.stop.is_cancelled());
+        drop(running);
+        assert!(revoked.known().running.is_empty());
+    }
+}
