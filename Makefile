@@ -37,8 +37,9 @@ test-it: ## the tests against RabbitMQ; T=name runs those with it in their name
 	cargo build --locked --examples
 	cargo test --locked --test it -- $(T)
 
-soak: ## every way to lose the leading scheduler, two minutes each; needs no attention
-	cargo test --locked --test it -- --ignored --nocapture for_two_minutes
+soak: ## every way to lose the leading scheduler, two minutes each, and a node of a cluster; as root
+	cargo test --locked --test it -- --ignored --nocapture --test-threads 1 \
+		for_two_minutes a_node_of_the_cluster
 
 celery: $(VENV)/ready ## a real Celery in .work/venv, for the tests that talk to one
 

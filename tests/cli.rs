@@ -59,7 +59,7 @@ impl From<Output> for Ended {
 
 #[test]
 fn what_init_writes_has_no_mistakes_and_is_never_overwritten_unasked() {
-    for preset in ["worker", "http", "celery", "full"] {
+    for preset in ["worker", "http", "celery", "scheduler", "full"] {
         let folder = Folder::new();
         assert_eq!(folder.run(&["init", "--preset", preset]).code, Some(0));
         let check = folder.run(&["config", "check", "--strict"]);

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 Examples:
   celeriac init                          a worker that runs programs
   celeriac init --preset http http.toml  a worker that calls a web service
+  celeriac init --preset scheduler       schedules, and the worker that runs them
   celeriac init --preset full -          every key with its meaning, to standard output")]
 pub(crate) struct Arguments {
     /// What to start from
@@ -38,6 +39,8 @@ enum Preset {
     Http,
     /// A queue shared with Celery
     Celery,
+    /// Tasks that are sent when they are due
+    Scheduler,
     /// Every key with its meaning and default
     Full,
 }
@@ -48,6 +51,7 @@ impl Preset {
             Self::Worker => include_str!("../../config/examples/worker.toml").into(),
             Self::Http => include_str!("../../config/examples/http.toml").into(),
             Self::Celery => include_str!("../../config/examples/celery-shared.toml").into(),
+            Self::Scheduler => include_str!("../../config/examples/schedules.toml").into(),
             Self::Full => config::document().into(),
         }
     }

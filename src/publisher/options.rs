@@ -84,6 +84,16 @@ impl SendOptions {
         Self { id: Some(id.into()), ..self }
     }
 
+    /// These headers, queue and priority on top of `other`.
+    pub(crate) fn over(self, mut other: Self) -> Self {
+        other.headers.extend(self.headers);
+        other.target.priority = self.target.priority.or(other.target.priority);
+        if self.target.queue.is_some() {
+            other.target.queue = self.target.queue;
+        }
+        other
+    }
+
     /// Where it is to go, as far as anything is said.
     pub fn target(&self) -> &Target {
         &self.target

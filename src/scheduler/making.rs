@@ -5,6 +5,8 @@ use super::entries::Entries;
 use super::entry::{Entry, EntryError};
 use super::settings::{Missed, Overlap, ScheduleSettings};
 use crate::clock::to_iso;
+use crate::publisher::{Call, SendOptions};
+use crate::task::Task;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -127,12 +129,22 @@ impl<'a> Making<'a> {
     ///
     /// Everything that is wrong with it.
     pub fn call(
-        mut self,
+        self,
         task: impl Into<String>,
         args: &(impl Serialize + ?Sized),
         kwargs: &(impl Serialize + ?Sized),
     ) -> Result<(), EntryErrors> {
-        self.settings.task = Some(task.into());
+        self.add(task.into(), args, kwargs, SendOptions::default())
+    }
+
+    fn add(
+        mut self,
+        task: String,
+        args: &(impl Serialize + ?Sized),
+        kwargs: &(impl Serialize + ?Sized),
+        options: SendOptions,
+    ) -> Result<(), EntryErrors> {
+        self.settings.task = Some(task);
         let entry = Entry::new(&self.name, &self.settings, SystemTime::now());
         let entry = entry.map_err(EntryErrors)?;
         let args = match self.json(args, "args")? {
@@ -146,9 +158,22 @@ impl<'a> Making<'a> {
             _ => return Err(self.wrong("kwargs", "the keyword arguments are no map")),
         };
         let entries = self.entries.borrow().clone();
-        let entries = entries.with(Entry { args, kwargs, ..entry });
+        let options = entry.options.over(options);
+        let entries = entries.with(Entry { args, kwargs, options, ..entry });
         self.entries.send_replace(entries.map_err(|error| EntryErrors(vec![error]))?);
         Ok(())
+    }
+
+    /// Schedules a call of a task, whose arguments the compiler has checked. Its queue, priority,
+    /// limits and headers hold unless they are given here.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn send<T: Task>(self, call: Call<T>) -> Result<(), EntryErrors> {
+        let (args, options) = call.into_parts();
+        let written = T::write(&args);
+        self.add(T::NAME.to_owned(), &written.args(), &written.kwargs(), options)
     }
 
     fn json(

@@ -86,9 +86,10 @@ async fn each_due_run_is_sent_however_the_leader_is_lost() {
 }
 
 #[tokio::test]
-async fn each_due_run_is_sent_although_the_broker_is_restarted() {
+async fn each_due_run_is_sent_although_the_broker_blocks_and_restarts() {
     let rig = Rig::alone().await;
-    lose_leaders(&rig, "1s", &[Loss::BrokerRestarted, Loss::Killed], Duration::ZERO).await;
+    let losses = [Loss::Blocked, Loss::BrokerRestarted, Loss::Killed];
+    lose_leaders(&rig, "1s", &losses, Duration::ZERO).await;
 }
 
 /// `make soak`: two minutes for each way, with the settings of every day.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use celeriac::clock::parse_iso;
 use futures::StreamExt;
+use lapin::Connection;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
@@ -22,7 +23,12 @@ pub struct Arrived {
 /// Takes everything out of queue `default`.
 pub async fn take(rig: &Rig) -> Vec<Arrived> {
     let waiting = rig.ready("default").await as usize;
-    let (connection, channel) = rig.channel().await;
+    take_all(rig.connection().await, waiting).await
+}
+
+/// Takes so many messages out of queue `default`.
+pub async fn take_all(connection: Connection, waiting: usize) -> Vec<Arrived> {
+    let channel = connection.create_channel().await.unwrap();
     let options = BasicConsumeOptions::default();
     let consumer =
         channel.basic_consume("default".into(), "t".into(), options, FieldTable::default()).await;

@@ -34,6 +34,8 @@ pub enum Loss {
     BrokerRestarted,
     /// Told to stop, as in a deployment; another is started in its place.
     Replaced,
+    /// It leads, and the broker takes no publications until it has stepped down.
+    Blocked,
 }
 
 impl<'a> Team<'a> {
@@ -62,6 +64,11 @@ impl<'a> Team<'a> {
             Loss::Silent => member.proxy.freeze(),
             Loss::BrokerRestarted => self.rig.node().restart().await,
             Loss::Replaced => member.process.signal(Signal::TERM),
+            Loss::Blocked => {
+                self.rig.node().raise_memory_alarm().await;
+                member.process.until("stepping down").await;
+                self.rig.node().clear_memory_alarm().await;
+            }
         }
         self.until_led().await;
         let took = lost.elapsed();
@@ -77,7 +84,7 @@ impl<'a> Team<'a> {
                 assert!(member.process.ended(PATIENCE).await.success());
                 member.process = start(self.rig, &member.proxy);
             }
-            Loss::Cut | Loss::BrokerRestarted => {}
+            Loss::Cut | Loss::BrokerRestarted | Loss::Blocked => {}
         }
         took
     }
@@ -116,7 +123,7 @@ fn start(rig: &Rig, proxy: &Proxy) -> Process {
 }
 
 /// The last term that a scheduler said it leads; 0 if it never did.
-fn last_term(process: &Process) -> u64 {
+pub(super) fn last_term(process: &Process) -> u64 {
     let output = process.output();
     let lines = output.lines().filter(|line| line.contains(": leading"));
     let term = |line: &str| line.split_once("term=")?.1.split_whitespace().next()?.parse().ok();
