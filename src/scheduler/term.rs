@@ -16,7 +16,6 @@ use crate::clock::{to_iso, until};
 use crate::protocol::{Format, StoredResult};
 use crate::publisher::Publisher;
 use crate::shutdown::Shutdown;
-use futures::future::OptionFuture;
 use futures::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,14 +141,14 @@ impl<'a> Term<'a> {
         );
         self.scheduler.status.began(self.state.term, self.entries.len());
         let mut commands = told::commands(&self.broker);
-        let mut ends = None;
+        let mut ends = told::ends(&self.broker);
+        // Its queue must be there before anything is sent whose end is to be heard of.
+        let lease = self.scheduler.settings.lease;
+        let opened = tokio::time::timeout(lease, ends.opened()).await;
+        opened.map_err(|_| PublishError::Unconfirmed(lease))?;
         loop {
             self.scheduler.status.turned();
             self.turn().await?;
-            if ends.is_none() && self.entries.iter().any(|e| e.skip_while_running.is_some()) {
-                ends = Some(told::ends(&self.broker));
-            }
-            let next_end = OptionFuture::from(ends.as_mut().map(StreamExt::next));
             tokio::select! {
                 biased;
                 () = shutdown.draining() => {
@@ -169,9 +168,9 @@ impl<'a> Term<'a> {
                     self.reload(entries).await?;
                 }
                 Some(command) = commands.next() => self.told(command).await?,
-                Some(Some(end)) = next_end => {
+                Some(end) = ends.next() => {
                     self.note(end);
-                    while let Some(Some(end)) = ends.as_mut().and_then(|ends| ends.next().now_or_never()) {
+                    while let Some(Some(end)) = ends.next().now_or_never() {
                         self.note(end);
                     }
                     self.write().await?;
