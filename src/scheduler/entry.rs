@@ -290,7 +290,7 @@ impl Reader<'_> {
     fn overlap(&mut self) {
         if self.settings.overlap == Some(Overlap::CancelPrevious) {
             let title = "overlap = \"cancel_previous\" is not possible yet";
-            let advice = "no worker can be told to stop a task; \"skip\" leaves the new run out";
+            let advice = "the run before is not revoked; \"skip\" leaves the new run out";
             self.error("overlap", title, advice);
         }
     }

@@ -199,8 +199,8 @@ pub enum Overlap {
     Allow,
     /// The new one is left out.
     Skip,
-    /// The one before is stopped. Not possible yet, and refused by the checks: workers cannot be
-    /// told to stop a task.
+    /// The one before is stopped. Not possible yet, and refused by the checks: the scheduler does
+    /// not revoke.
     CancelPrevious,
 }
 
