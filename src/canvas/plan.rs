@@ -202,6 +202,7 @@ impl Planner {
         self.freeze(&mut body);
         let members = header.len() as u64;
         let body = self.body(body, &group_id, members);
+        check_size(&body, header.len())?;
         let (id, body) = (Value::from(group_id.as_str()), body.to_value());
         self.plan.chords.push(BeginChord { group_id, members });
         for (index, mut member) in header.into_iter().enumerate() {
@@ -261,6 +262,18 @@ impl Planner {
             options: std::mem::take(&mut task.options),
         });
         Ok(())
+    }
+}
+
+/// The most that the copies of a body may take, in bytes. A message of a few megabytes could
+/// otherwise ask for terabytes.
+const MOST_COPIED: usize = 256_000_000;
+
+fn check_size(body: &Signature, members: usize) -> Result<(), BadCanvas> {
+    let bytes = Format::MessagePack.encode(body).map_or(usize::MAX, |bytes| bytes.len());
+    match bytes.saturating_mul(members) > MOST_COPIED {
+        true => Err(BadCanvas::TooLarge { members, bytes }),
+        false => Ok(()),
     }
 }
 

@@ -19,6 +19,17 @@ pub enum BadCanvas {
         /// What it lacks.
         part: &'static str,
     },
+    /// Every member of a chord carries the body, and together that is too much.
+    #[error(
+        "a chord of {members} members with a body of {bytes} bytes is too much to send; store what \
+         the body needs elsewhere and send a reference to it"
+    )]
+    TooLarge {
+        /// How many members the chord has.
+        members: usize,
+        /// Bytes of the body, what follows it included.
+        bytes: usize,
+    },
     /// There is no task in it, and one is needed.
     #[error("there is no task in it")]
     Empty,

@@ -443,6 +443,15 @@ fn an_empty_header_is_gathered_at_once_and_nothing_cannot_be_sent() {
 }
 
 #[test]
+fn a_chord_that_would_fill_the_memory_is_refused() {
+    let large = |length: usize| Signature::call("z", &("x".repeat(length),)).unwrap();
+    let members = || vec![Signature::new("m"); 1_000];
+    let planned = plan(chord(members(), large(300_000)), None, Origin::default(), Ids::Random);
+    let Err(BadCanvas::TooLarge { members: 1_000, .. }) = planned else { panic!("refused") };
+    send(chord(members(), large(1_000)), "q");
+}
+
+#[test]
 fn what_a_composite_says_goes_to_the_tasks_it_is_meant_for() {
     let mut written = Signature::from(chain([Signature::new("a"), Signature::new("b")]));
     written.args = vec![7.into()];

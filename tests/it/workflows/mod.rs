@@ -1,8 +1,10 @@
 //! Workflows against a real broker: every form, nested, with errors, and under kill -9.
 
+mod builtin;
 mod celery;
 mod forms;
 mod joins;
+mod memory;
 mod redis;
 
 use celeriac::canvas::Canvas;
