@@ -54,6 +54,15 @@ impl Bench {
         Some(Self { running, store, rig, gate, runs })
     }
 
+    /// Awaits that the broker counts so many tasks of ours, and none that waits.
+    async fn unacknowledged(&self, count: u64) {
+        eventually("the broker counts them", async || {
+            let queue = self.rig.queue("default").await.unwrap();
+            (queue.ready, queue.unacknowledged) == (0, count)
+        })
+        .await;
+    }
+
     async fn begun(&self, count: u32) {
         eventually("the tasks begin", async || self.runs.load(Ordering::SeqCst) >= count).await;
     }
@@ -135,13 +144,10 @@ async fn a_result_is_dropped_where_the_settings_say_so(backend: Backend) {
     let client = bench.running.app.client();
     let call = client.call::<i64>("double", &(1,), &(), SendOptions::default()).await.unwrap();
     bench.begun(1).await;
+    bench.unacknowledged(1).await;
     bench.store.server().kill().await;
     bench.gate.add_permits(1);
-    eventually("the task is acknowledged", async || {
-        let queue = bench.rig.queue("default").await.unwrap();
-        queue.ready + queue.unacknowledged == 0
-    })
-    .await;
+    bench.unacknowledged(0).await;
     bench.store.server().start().await;
     let id = call.id().clone();
     eventually("the store is asked again", async || {
