@@ -185,7 +185,12 @@ impl Client {
         }
         let sent = self.publisher.send(task, args, kwargs, options).await?;
         let watch = if sent.keeps_result { watch } else { Watch::never(UNWANTED) };
-        let result = ResultHandle::new(id, watch, self.clone());
+        let result = match sent.duplicate_of() {
+            // The result that comes is that of the first.
+            Some(first) if sent.keeps_result => self.result(first.clone()),
+            Some(first) => ResultHandle::new(first.clone(), watch, self.clone()),
+            None => ResultHandle::new(id, watch, self.clone()),
+        };
         Ok(TaskHandle { sent, result })
     }
 

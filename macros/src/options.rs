@@ -24,6 +24,7 @@ pub(crate) struct TaskOptions {
     give_up_on: Vec<Type>,
     ignore_result: bool,
     acknowledge_early: bool,
+    skip_finished: bool,
     seen: Vec<String>,
 }
 
@@ -33,7 +34,7 @@ enum Retries {
 }
 
 const KNOWN: &str = "name, queue, max_retries, backoff, time_limit, soft_time_limit, rate, \
-                     retry_on, give_up_on, ignore_result, ack, kwargs";
+                     retry_on, give_up_on, ignore_result, skip_finished, ack, kwargs";
 
 impl Parse for TaskOptions {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
@@ -70,6 +71,7 @@ impl TaskOptions {
             "retry_on" => self.retry_on = types(input)?,
             "give_up_on" => self.give_up_on = types(input)?,
             "ignore_result" => self.ignore_result = true,
+            "skip_finished" => self.skip_finished = true,
             "ack" => self.acknowledge_early = early(input)?,
             "kwargs" => self.by_name = true,
             other => {
@@ -143,6 +145,9 @@ impl TaskOptions {
         }
         if self.ignore_result {
             set.push(quote!(options.ignore_result = true;));
+        }
+        if self.skip_finished {
+            set.push(quote!(options.skip_finished = true;));
         }
         if self.acknowledge_early {
             set.push(quote!(options.acknowledge_early = true;));

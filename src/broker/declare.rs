@@ -130,6 +130,24 @@ impl Broker {
         declare(&connection, topology).await
     }
 
+    /// Declares one queue, on a channel of its own and in one step: whoever is refused is told the
+    /// first argument that differs.
+    ///
+    /// # Errors
+    /// As [`Broker::declare`].
+    pub async fn declare_queue(&self, queue: &Queue) -> Result<(), DeclareError> {
+        if let Some(memory) = self.memory() {
+            return memory
+                .declare(&Topology { queues: vec![queue.clone()], ..Topology::default() });
+        }
+        let connection = self.connection().await?;
+        let channel = open(&connection).await?;
+        let declared = declare_queue(&channel, queue).await;
+        declared.map_err(|error| refusal(&error, queue.object()))?;
+        close(&channel).await;
+        Ok(())
+    }
+
     /// Deletes a queue with what is in it; that there is none is no error.
     ///
     /// # Errors

@@ -154,6 +154,16 @@ macro_rules! options {
                 self.map(|options| options.retry(policy))
             }
 
+            /// See [`SendOptions::unique`].
+            pub fn unique(self, key: impl Into<String>) -> Self {
+                self.map(|options| options.unique(key))
+            }
+
+            /// See [`SendOptions::within`].
+            pub fn within(self, window: Duration) -> Self {
+                self.map(|options| options.within(window))
+            }
+
             /// See [`SendOptions::header`].
             pub fn header(self, name: impl Into<String>, value: impl Into<HeaderValue>) -> Self {
                 self.map(|options| options.header(name, value))

@@ -1,6 +1,7 @@
 //! Why a task was not sent.
 
-use crate::broker::PublishError;
+use super::UniqueError;
+use crate::broker::{DeclareError, PublishError};
 use crate::protocol::EncodeError;
 use crate::topology::DelayTooLong;
 
@@ -25,6 +26,9 @@ pub enum SendError {
         /// The most that is sent.
         limit: u64,
     },
+    /// It could not be told whether the task is the only one of its key.
+    #[error(transparent)]
+    Unique(#[from] UniqueError),
     /// The broker cannot hold a message for so long.
     #[error(transparent)]
     Delay(#[from] DelayTooLong),
@@ -38,6 +42,10 @@ impl SendError {
 
     /// Whether sending the same task again, with the same id, can succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Publish(error) if error.is_transient())
+        match self {
+            Self::Publish(error) => error.is_transient(),
+            Self::Unique(UniqueError::Undecided(DeclareError::Interrupted(_))) => true,
+            _ => false,
+        }
     }
 }

@@ -14,12 +14,14 @@ mod flow;
 mod options;
 mod planned;
 mod settings;
+mod unique;
 
 pub use call::{Call, Partial};
 pub use error::SendError;
 pub use flow::{Flow, Parts, Step, group, join};
 pub use options::SendOptions;
 pub use settings::{Compression, Serializer, Settings};
+pub use unique::{UniqueError, UniqueOutcome};
 
 use crate::broker::{Broker, DeclareError, PublishError, RawMessage};
 use crate::clock::{self, Clock};
@@ -36,6 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::time::timeout;
 use tracing::debug;
+use unique::Claim;
 
 /// The wait before a declaration that the connection interrupted is repeated.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -80,6 +83,9 @@ pub struct Sent {
     /// Whether its result is stored, as far as can be known here: from the call, else from this
     /// program's configuration, else from the task's declaration.
     pub keeps_result: bool,
+    /// Whether it was sent at all: one of the same key may have been before. Then `id` is that
+    /// one's.
+    pub outcome: UniqueOutcome,
 }
 
 /// A task as a message, and how it goes.
@@ -89,6 +95,7 @@ pub(crate) struct Prepared {
     delay: Option<Delay>,
     deadline: Duration,
     sent: Sent,
+    claim: Option<Box<Claim>>,
 }
 
 impl Publisher {
@@ -198,12 +205,19 @@ impl Publisher {
         let envelope = self.compressed(Envelope { properties, headers, body: body.into() })?;
         let message = Arc::new(raw(&envelope, &destination)?);
         let delay = Delay::new(wait)?;
-        Ok(Prepared { message, delay, deadline, sent: Sent { id, destination, eta, keeps_result } })
+        let claim =
+            options.unique.map(|unique| Claim::new(&unique, &id).map(Box::new)).transpose()?;
+        let outcome = UniqueOutcome::New;
+        let sent = Sent { id, destination, eta, keeps_result, outcome };
+        Ok(Prepared { message, delay, deadline, sent, claim })
     }
 
     /// Sends what was prepared, and waits for the broker's confirm.
-    pub(crate) async fn dispatch(&self, prepared: Prepared) -> Result<Sent, SendError> {
-        let Prepared { message, delay, deadline, sent } = prepared;
+    pub(crate) async fn dispatch(&self, mut prepared: Prepared) -> Result<Sent, SendError> {
+        if let Some(claim) = prepared.claim.take() {
+            return Box::pin(self.dispatch_claimed(*claim, prepared)).await;
+        }
+        let Prepared { message, delay, deadline, sent, .. } = prepared;
         match delay {
             None => self.deliver(message, &sent.destination, deadline).await?,
             Some(delay) => self.delay(message, &delay, &sent.destination, deadline).await?,

@@ -1,5 +1,6 @@
 //! What a call says beyond its task and arguments.
 
+use super::unique::Unique;
 use crate::ids::TaskId;
 use crate::protocol::{Embed, Format, HeaderValue};
 use crate::task::{RetryPolicy, Task, TaskOptions};
@@ -36,6 +37,7 @@ pub struct SendOptions {
     pub(crate) ignore_result: Option<bool>,
     pub(crate) format: Option<Format>,
     pub(crate) deadline: Option<Duration>,
+    pub(crate) unique: Option<Unique>,
     pub(crate) embed: Embed,
     /// The queue in the task's own declaration, which configuration overrides.
     pub(crate) declared_queue: Option<String>,
@@ -161,6 +163,42 @@ impl SendOptions {
     /// How often it is retried, whatever else its policy says.
     pub fn max_retries(self, retries: u32) -> Self {
         Self { max_retries: Some(retries), ..self }
+    }
+
+    /// Is sent only if no other call with this key was sent within the [window](Self::within), which
+    /// is an hour unless it is told. The key counts for all tasks of the virtual host: name the task
+    /// in it. Who comes second is told the id of the first, see
+    /// [`Sent::duplicate_of`](super::Sent::duplicate_of).
+    ///
+    /// ```
+    /// use celeriac::publisher::SendOptions;
+    /// use std::time::Duration;
+    ///
+    /// let options = SendOptions::default()
+    ///     .unique("mail.welcome:42")
+    ///     .within(Duration::from_secs(86_400));
+    /// ```
+    ///
+    /// Sending the same [id](Self::id) again is no duplicate: it is sent again. So a request that is
+    /// repeated because its answer was lost should bring its own id, or a sender that died after it
+    /// took the key and before it sent keeps the task from being sent for the rest of the window.
+    ///
+    /// It costs the broker some milliseconds of work per call and a small queue per key for the
+    /// window: thousands of keys are fine, millions are not.
+    pub fn unique(mut self, key: impl Into<String>) -> Self {
+        let window = self.unique.and_then(|unique| unique.window);
+        self.unique = Some(Unique { key: key.into(), window });
+        self
+    }
+
+    /// How long a [unique](Self::unique) key is taken once a call with it was sent: from 1 ms to 49
+    /// days, whole milliseconds. Does nothing without a key. A restart of the broker begins the
+    /// window anew.
+    pub fn within(mut self, window: Duration) -> Self {
+        if let Some(unique) = &mut self.unique {
+            unique.window = Some(window);
+        }
+        self
     }
 
     /// A header of the message; the task sees it in its context.

@@ -20,4 +20,8 @@ pub struct TaskOptions {
     pub ignore_result: bool,
     /// Acknowledge before running: the task is lost rather than run twice when the worker dies.
     pub acknowledge_early: bool,
+    /// Do not run a task again that has a value: when a message is handed out again, the result
+    /// backend is asked first, and what the task returned then is taken for what it returns now.
+    /// Needs a backend that keeps results. If that does not answer, the task runs.
+    pub skip_finished: bool,
 }

@@ -38,6 +38,11 @@ pub fn chord(group_id: &str) -> String {
     format!("celeriac.chord.{group_id}")
 }
 
+/// The lock of a unique task, by the digest of its key.
+pub fn unique(digest: &str) -> String {
+    format!("celeriac.unique.{digest}")
+}
+
 /// The exchange at the end of every delay.
 pub const DELAY_EXIT: &str = "celeriac.delay.out";
 

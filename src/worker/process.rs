@@ -11,6 +11,8 @@ use super::run::run;
 use super::settle::{Ended, settle, settle_unreadable};
 use super::slots::Slot;
 use crate::broker::{Delivery, Settle};
+use crate::handler::Output;
+use crate::protocol::{TaskState, Value, header};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{Instrument, Span, debug, info, info_span, warn};
@@ -78,6 +80,11 @@ async fn attend(
     if cx.revoked.contains(&attempt.headers.id) {
         return (Outcome::Revoked, Some(receipt), None);
     }
+    if known.options.skip_finished
+        && let Some(value) = Box::pin(finished(attempt, cx)).await
+    {
+        return (Outcome::Done(value), Some(receipt), None);
+    }
     let receipt = match known.options.acknowledge_early {
         true => {
             receipt.ack();
@@ -94,6 +101,26 @@ async fn attend(
     cx.status.ended();
     drop(slot);
     (outcome, receipt, Some(started.elapsed()))
+}
+
+/// What the task returned when it ran before, if its message is handed out again and its value is
+/// kept. What follows from the value may not have been sent then, so it is used and not only noted.
+async fn finished(attempt: &Attempt, cx: &Context) -> Option<Output> {
+    if !attempt.redelivered && attempt.counter(header::DELIVERIES) == 0 {
+        return None;
+    }
+    match cx.results.latest(&attempt.headers.id).await {
+        Ok(latest) => {
+            let latest = latest.filter(|latest| latest.state == TaskState::Success)?;
+            let value: Value = latest.result.decode().ok()?;
+            info!("it has run before and its value is kept, not running it again");
+            Some(Output::new(value))
+        }
+        Err(error) => {
+            debug!(%error, "unknown whether it has run before, running it");
+            None
+        }
+    }
 }
 
 /// Tells that a task begins. Once: what it ends with replaces this.

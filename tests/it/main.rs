@@ -20,6 +20,7 @@ mod rig;
 mod scheduler;
 mod topology;
 mod typed;
+mod unique;
 mod worker;
 mod workflows;
 

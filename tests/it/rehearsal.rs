@@ -247,3 +247,70 @@ async fn two_workers_share_an_app_and_a_stopped_one_leaves_its_work() {
     let ready = app.broker().depth("default").await.unwrap().unwrap().ready;
     assert_eq!(ready, 1, "its queue has no worker now");
 }
+
+/// Takes the message of a task from its queue, and dies.
+#[cfg(feature = "sqlite")]
+async fn hand_out_in_vain(app: &App) {
+    use celeriac::broker::{AckPolicy, Consume};
+    let mut deliveries = app.broker().consume(Consume {
+        queue: "default".to_owned(),
+        declare: None,
+        repair: None,
+        stream: None,
+        prefetch: 1,
+        acks: AckPolicy { every: 1, within: Duration::ZERO },
+        tag: "dies".to_owned(),
+    });
+    let held = futures::StreamExt::next(&mut deliveries).await;
+    deliveries.close().await;
+    drop(held);
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_task_with_a_value_is_not_run_again_when_its_message_comes_again() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut config = Config::default();
+    config.results.backend = celeriac::results::Backend::Sqlite;
+    config.results.url =
+        format!("sqlite:{}", folder.path().join("results.db").display()).as_str().into();
+    let app = App::in_memory_with(config).unwrap();
+    let runs = Arc::new(Mutex::new(0));
+    let worker = || {
+        let runs = Arc::clone(&runs);
+        let mut registry = Registry::new();
+        let once = TaskOptions { skip_finished: true, ..TaskOptions::default() };
+        let run = move |_: TaskContext, (): ()| {
+            let runs = Arc::clone(&runs);
+            async move {
+                *runs.lock().unwrap() += 1;
+                anyhow::Ok(*runs.lock().unwrap())
+            }
+        };
+        registry.add_async("charge", once, run).unwrap();
+        TestWorker::new(&app).registry(registry)
+    };
+    let call = async |id: &str| {
+        let options = SendOptions::default().id(id);
+        app.client().call::<i32>("charge", &(), &(), options).await.unwrap()
+    };
+    // Its message comes again before there is a value.
+    let first = call("one").await;
+    hand_out_in_vain(&app).await;
+    let begun = worker();
+    begun.drain().await;
+    assert_eq!((first.result().await.unwrap(), *runs.lock().unwrap()), (1, 1));
+    begun.stop().await;
+    // And after: as when a worker dies between the result and the acknowledgement.
+    let second = call("one").await;
+    hand_out_in_vain(&app).await;
+    let again = worker();
+    let report = again.drain().await;
+    assert_eq!((second.result().await.unwrap(), *runs.lock().unwrap()), (1, 1), "not run again");
+    assert_eq!(report.of_named("charge").succeeded(), 2);
+    assert_eq!(report.of_named("charge").attempts(), 1);
+    // Another id has no value yet.
+    let other = call("two").await;
+    again.drain().await;
+    assert_eq!((other.result().await.unwrap(), *runs.lock().unwrap()), (2, 2));
+}

@@ -192,6 +192,7 @@ impl TaskSettings {
             time_limit: limit(self.time_limit, declared.time_limit),
             rate: self.rate.map(Rate::per_second).or(declared.rate),
             ignore_result: self.store_result.map_or(declared.ignore_result, |store| !store),
+            skip_finished: declared.skip_finished,
             acknowledge_early: self
                 .ack
                 .map_or(declared.acknowledge_early, |ack| ack == Acknowledge::Early),

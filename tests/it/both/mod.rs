@@ -9,6 +9,7 @@ mod queues;
 mod routing;
 mod stage;
 mod tasks;
+mod unique;
 
 use stage::Stage;
 
