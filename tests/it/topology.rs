@@ -138,8 +138,8 @@ async fn a_message_whose_queue_is_gone_when_its_time_comes_goes_to_the_archive()
     let rig = Rig::start().await;
     let broker = declared(&rig, &settings(QueueKind::Quorum)).await;
     let mail = Destination::queue(names::TASKS, "mail");
-    send(&broker, &mail, Duration::from_millis(250)).await.unwrap();
     let (_connection, channel) = rig.channel().await;
+    send(&broker, &mail, Duration::from_secs(2)).await.unwrap();
     channel.queue_delete("mail".into(), QueueDeleteOptions::default()).await.unwrap();
     eventually("the message is in the archive", async || {
         let arrival = names::dead_arrival(names::DEAD);
