@@ -17,7 +17,7 @@ mod subscription;
 pub(super) use stream::Reader;
 pub(super) use subscription::{Receipt, Subscription};
 
-use super::{DeclareError, Depth, PublishError, RawMessage};
+use super::{DeclareError, Depth, PublishError, RawMessage, StreamStart};
 use crate::clock::{Clock, VirtualClock};
 use crate::topology::{Finding, Topology};
 use state::{Consumer, Lane, State};
@@ -151,10 +151,15 @@ impl Memory {
         self.shared.changed.notified()
     }
 
-    fn open(&self, queue: &Arc<str>, prefetch: u16) -> u64 {
+    /// A reader of a stream is in no lane: it takes nothing from anybody.
+    fn open(&self, queue: &Arc<str>, prefetch: u16, stream: Option<StreamStart>) -> u64 {
         self.change(|state, now| {
             let id = state.number();
-            state.consumers.insert(id, Consumer::new(queue, prefetch, self.lane));
+            let lane = self.lane.filter(|_| stream.is_none());
+            let log = state.queues.get(&**queue).map_or(&[][..], |queue| &queue.log);
+            let next = stream.map(|start| stream::position(log, start));
+            let consumer = Consumer { next, ..Consumer::new(queue, prefetch, lane) };
+            state.consumers.insert(id, consumer);
             state.settle(now);
             id
         })

@@ -45,6 +45,8 @@ pub(super) struct Consumer {
     pub(super) queue: Arc<str>,
     pub(super) prefetch: usize,
     pub(super) lane: Option<u64>,
+    /// Of a stream, the offset that comes next.
+    pub(super) next: Option<usize>,
     /// Takes nothing more; it is here for what it still holds.
     pub(super) cancelled: bool,
     /// Handed out and not settled, by tag.
@@ -130,7 +132,7 @@ impl State {
         self.changes += 1;
         self.retry_stuck(now);
         loop {
-            while self.hand_out() {}
+            while self.hand_out() || self.hand_out_of_stream() {}
             if !self.expire(now) {
                 break;
             }
@@ -171,6 +173,24 @@ impl State {
         let entry = queue.take_first().expect("it was just looked at");
         queue.served = consumer;
         let consumer = self.consumers.get_mut(&consumer).expect("it was just found");
+        consumer.held.insert(tag, Held { entry, abandoned: false });
+        consumer.buffer.push_back(tag);
+        consumer.wake();
+        true
+    }
+
+    /// Hands out what comes next to a reader of a stream.
+    fn hand_out_of_stream(&mut self) -> bool {
+        let due = self.consumers.iter().find_map(|(id, consumer)| {
+            let queue = self.queues.get(&*consumer.queue)?;
+            let (_, entry) = queue.log.get(consumer.next?)?;
+            let takes = !consumer.cancelled && consumer.held.len() < consumer.prefetch;
+            takes.then(|| (*id, entry.clone()))
+        });
+        let Some((id, entry)) = due else { return false };
+        let tag = self.number();
+        let consumer = self.consumers.get_mut(&id).expect("it was just found");
+        consumer.next = consumer.next.map(|next| next + 1);
         consumer.held.insert(tag, Held { entry, abandoned: false });
         consumer.buffer.push_back(tag);
         consumer.wake();
@@ -299,6 +319,10 @@ impl State {
     pub(super) fn put_back(&mut self, consumer: u64, tag: u64, how: Back, now: SystemTime) {
         let Some((name, mut entry)) = self.release(consumer, tag) else { return };
         let Some(queue) = self.queues.get_mut(&*name) else { return };
+        if queue.rules.kind == Kind::Stream {
+            // It has never left.
+            return;
+        }
         entry.redelivered |= how == Back::Returned;
         entry.failed += u32::from(how == Back::Returned);
         let limit = queue.rules.delivery_limit;
@@ -349,6 +373,7 @@ impl Consumer {
             queue: Arc::clone(queue),
             prefetch: usize::from(prefetch),
             lane,
+            next: None,
             cancelled: false,
             held: BTreeMap::new(),
             buffer: VecDeque::new(),

@@ -1,10 +1,12 @@
 //! Reading a stream of the broker in memory.
 
 use super::Memory;
+use super::entry::Entry;
 use super::queue::Kind;
 use crate::broker::{DeclareError, RawMessage, StreamError, StreamStart};
 use crate::protocol::HeaderValue;
 use crate::topology::Object;
+use std::time::SystemTime;
 
 /// What was in a stream when reading began, from some place on.
 #[derive(Debug)]
@@ -33,13 +35,10 @@ impl Memory {
             let why = "it is no stream".to_owned();
             return Err(StreamError::Interrupted { stream: stream.to_owned(), why });
         }
-        let messages: Vec<_> = (0..)
+        let first = position(&queue.log, start);
+        let messages: Vec<_> = (0_u64..)
             .zip(&queue.log)
-            .filter(|(offset, (at, _))| match start {
-                StreamStart::First => true,
-                StreamStart::Offset(first) => *offset >= first,
-                StreamStart::Time(since) => *at >= since,
-            })
+            .skip(first)
             .map(|(offset, (_, entry))| {
                 let place = HeaderValue::Int(i64::try_from(offset).unwrap_or(i64::MAX));
                 let message = RawMessage::clone(&entry.message);
@@ -47,5 +46,14 @@ impl Memory {
             })
             .collect();
         Ok(Reader { messages: messages.into_iter() })
+    }
+}
+
+/// Where in `log` a reader begins.
+pub(super) fn position(log: &[(SystemTime, Entry)], start: StreamStart) -> usize {
+    match start {
+        StreamStart::First => 0,
+        StreamStart::Offset(first) => usize::try_from(first).unwrap_or(usize::MAX),
+        StreamStart::Time(since) => log.partition_point(|(at, _)| *at < since),
     }
 }

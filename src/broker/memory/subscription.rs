@@ -3,7 +3,7 @@
 use super::Memory;
 use super::queue::Kind;
 use super::state::{AllOr, Back, Consumer};
-use crate::broker::{Consume, Delivery, Settle};
+use crate::broker::{Consume, Delivery, Settle, StreamStart};
 use crate::topology::Topology;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +14,7 @@ pub(in crate::broker) struct Subscription {
     memory: Memory,
     queue: Arc<str>,
     prefetch: u16,
+    stream: Option<StreamStart>,
     /// `None` once it is stopped.
     consumer: Option<u64>,
     /// For what it still holds after it was stopped.
@@ -40,8 +41,9 @@ impl Subscription {
                 tracing::warn!(%queue, %error, "cannot consume until somebody declares it");
             }
         }
-        let consumer = memory.open(&queue, prefetch);
-        Self { memory: memory.clone(), queue, prefetch, consumer: Some(consumer), last: consumer }
+        let stream = consume.stream;
+        let id = memory.open(&queue, prefetch, stream);
+        Self { memory: memory.clone(), queue, prefetch, stream, consumer: Some(id), last: id }
     }
 
     pub(in crate::broker) fn queue(&self) -> &Arc<str> {
@@ -74,7 +76,7 @@ impl Subscription {
             state.cancel(consumer, now);
             state.take_back(consumer, AllOr::All, now);
         });
-        let consumer = self.memory.open(&self.queue, self.prefetch);
+        let consumer = self.memory.open(&self.queue, self.prefetch, self.stream);
         (self.consumer, self.last) = (Some(consumer), consumer);
     }
 
