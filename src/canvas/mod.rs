@@ -2,7 +2,7 @@
 //!
 //! A [`Canvas`] is a workflow as a value: tasks, and chains, groups and chords of them, nested to
 //! any depth. It is written as Celery writes it, as one [`Signature`], so that either side can send
-//! what the other carries on. [`plan`] turns it into the messages that begin it; [`follow`] says
+//! what the other carries on. [`plan()`] turns it into the messages that begin it; [`follow`] says
 //! what a worker sends after each task. Everything here is pure: the publisher sends, and the
 //! worker asks the result store whether a chord is complete.
 //!

@@ -1,7 +1,7 @@
 //! Remote control: what workers are told from elsewhere.
 //!
 //! A revocation says that a task shall not run. It is published into the stream
-//! [`names::REVOKED`](crate::topology::names::REVOKED), which keeps it for seven days, and every
+//! [`names::REVOKED`], which keeps it for seven days, and every
 //! worker reads that stream: from its beginning when it starts, and on for as long as it runs. So a
 //! revocation outlives the restart of any worker and of the broker, and reaches a task that still
 //! waits in a queue, in the delay ladder or for a retry.

@@ -173,7 +173,7 @@ fn write(id: &TaskId) -> Result<String, UniqueError> {
     }
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 fn read(holder: &HeaderValue) -> Result<TaskId, UniqueError> {
     let Text(text) = holder else { return Err(UniqueError::Unreadable(format!("{holder:?}"))) };
     let uuid = || {
