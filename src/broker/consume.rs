@@ -234,6 +234,8 @@ impl Consumption {
             Ok(Err(error)) => debug!(%error, "consuming channel was closed already"),
             Err(_) => debug!("consuming channel not closed, the broker does not answer"),
         }
+        // Whatever was not settled goes back to the queue with its channel.
+        line.void.store(true, Ordering::Release);
     }
 }
 
