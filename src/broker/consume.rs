@@ -547,16 +547,22 @@ impl Line {
         }
     }
 
+    /// Gives one back. The ledger stays locked until the frame is queued: a run of acknowledgements
+    /// that passes over this delivery must not reach the broker before it, or it would acknowledge
+    /// what is given back.
     fn nack(&self, tag: u64) {
-        self.ledger().settle(tag);
+        let mut ledger = self.ledger();
+        ledger.settle(tag);
         let options = BasicNackOptions { requeue: true, ..Default::default() };
         if let Some(Err(error)) = self.channel.basic_nack(tag, options).now_or_never() {
             debug!(%error, "delivery not given back, its channel is gone");
         }
     }
 
+    /// Refuses one, in the same order as [`Line::nack`].
     fn reject(&self, tag: u64) {
-        self.ledger().settle(tag);
+        let mut ledger = self.ledger();
+        ledger.settle(tag);
         let options = BasicRejectOptions { requeue: false };
         if let Some(Err(error)) = self.channel.basic_reject(tag, options).now_or_never() {
             debug!(%error, "delivery not rejected, its channel is gone");
