@@ -34,6 +34,9 @@ pub(super) struct Consumption {
     consume: Arc<Consume>,
     queue: Arc<str>,
     state: State,
+    /// The channel that what is here came by, also while its consumer is replaced and after it was
+    /// cancelled. `None` before the first one, and once its deliveries are void.
+    line: Option<Arc<Line>>,
     /// A consumer that was cancelled for another prefetch; what it has brought comes first.
     leaving: Option<Open>,
     prefetch: u16,
@@ -45,7 +48,7 @@ enum State {
     /// A channel is being opened, or a consumer started on the channel that is there.
     Opening(BoxFuture<'static, Option<Open>>),
     Consuming(Open),
-    Stopped(Option<Arc<Line>>),
+    Stopped,
 }
 
 struct Open {
@@ -59,6 +62,8 @@ struct Open {
 #[derive(Debug)]
 struct Line {
     channel: Channel,
+    /// A stream takes nothing back.
+    is_stream: bool,
     ledger: Mutex<Ledger>,
     /// Acknowledgements are sent when so many are due: never more than half of what may be here.
     every: AtomicUsize,
@@ -103,6 +108,7 @@ impl Consumption {
             link,
             consume,
             state: State::Opening(opening),
+            line: None,
             leaving: None,
             prefetch,
             flusher: JoinSet::new(),
@@ -121,11 +127,8 @@ impl Consumption {
 
     /// Whether a consumer is running at the broker.
     pub(super) fn is_consuming(&self) -> bool {
-        let open = match &self.state {
-            State::Consuming(open) => Some(open),
-            _ => self.leaving.as_ref(),
-        };
-        open.is_some_and(|open| !open.line.is_gone())
+        let is_stopped = matches!(self.state, State::Stopped);
+        !is_stopped && self.line.as_ref().is_some_and(|line| !line.is_gone())
     }
 
     /// Waits until the first consumer has started. Cancel safe.
@@ -164,8 +167,8 @@ impl Consumption {
 
     /// Starts a fresh consumer on a fresh channel; what is here becomes void.
     pub(super) fn restart(&mut self) {
-        if let State::Consuming(open) = &self.state {
-            open.line.void.store(true, Ordering::Release);
+        if let Some(line) = self.line.take() {
+            line.void.store(true, Ordering::Release);
         }
         self.leaving = None;
         let link = self.link.clone();
@@ -182,24 +185,20 @@ impl Consumption {
         // Replacing the set ends the flusher of the channel before.
         self.flusher = JoinSet::new();
         self.flusher.spawn(Arc::clone(&open.line).flush_in_time());
+        self.line = Some(Arc::clone(&open.line));
         self.state = State::Consuming(open);
     }
 
     /// Takes in nothing more and gives back what has not been looked at. What has been handed out
     /// can still be settled.
     pub(super) async fn stop(&mut self) {
-        let state = std::mem::replace(&mut self.state, State::Stopped(None));
-        let leaving = self.leaving.take();
-        let open = match state {
+        let open = match std::mem::replace(&mut self.state, State::Stopped) {
             State::Consuming(open) => Some(open),
-            State::Opening(opening) if leaving.is_some() => {
+            // Only a consumer that takes the place of another has deliveries to give back.
+            State::Opening(opening) if self.line.is_some() => {
                 timeout(GOODBYE, opening).await.ok().flatten()
             }
-            State::Opening(_) => None,
-            State::Stopped(line) => {
-                self.state = State::Stopped(line);
-                return;
-            }
+            State::Opening(_) | State::Stopped => None,
         };
         if let Some(Open { line, consumer, .. }) = &open {
             let tag = consumer.tag();
@@ -210,23 +209,20 @@ impl Consumption {
                 Err(_) => debug!("consumer not cancelled, the broker does not answer"),
             }
         }
-        let mut last = None;
-        for Open { line, mut consumer, .. } in leaving.into_iter().chain(open) {
+        for Open { line, mut consumer, .. } in self.leaving.take().into_iter().chain(open) {
             while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
                 line.open(delivery.delivery_tag);
                 line.nack(delivery.delivery_tag);
             }
-            last = Some(line);
+            self.line = Some(line);
         }
-        let Some(line) = last else { return };
-        self.state = State::Stopped(Some(line));
     }
 
     /// Sends the acknowledgements that are due and closes the channel once the broker has read
     /// them. Call it when everything handed out is settled.
     pub(super) async fn close(mut self) {
         self.stop().await;
-        let State::Stopped(Some(line)) = &self.state else { return };
+        let Some(line) = &self.line else { return };
         line.flush();
         // Closing waits for the broker's answer, so the acknowledgements before it have arrived.
         match timeout(GOODBYE, line.channel.close(200, "done".into())).await {
@@ -255,7 +251,7 @@ impl Stream for Consumption {
                 }
             }
             match &mut this.state {
-                State::Stopped(_) => return Poll::Ready(None),
+                State::Stopped => return Poll::Ready(None),
                 State::Opening(opening) => match ready!(opening.poll_unpin(cx)) {
                     Some(open) => this.consuming(open),
                     None => return Poll::Ready(None),
@@ -430,6 +426,7 @@ async fn try_open(up: &Up, consume: &Consume, prefetch: u16) -> Result<Open, lap
     }
     let line = Arc::new(Line {
         channel,
+        is_stream: consume.stream.is_some(),
         ledger: Mutex::default(),
         every: AtomicUsize::new(1),
         within: consume.acks.within,
@@ -550,7 +547,14 @@ impl Line {
     /// Gives one back. The ledger stays locked until the frame is queued: a run of acknowledgements
     /// that passes over this delivery must not reach the broker before it, or it would acknowledge
     /// what is given back.
+    ///
+    /// A stream closes the whole connection for it (540 NOT_IMPLEMENTED, with everything that is on
+    /// its way there), and has nothing to take back: its messages stay where they are.
     fn nack(&self, tag: u64) {
+        if self.is_stream {
+            self.finish(tag);
+            return;
+        }
         let mut ledger = self.ledger();
         ledger.settle(tag);
         let options = BasicNackOptions { requeue: true, ..Default::default() };
@@ -561,6 +565,10 @@ impl Line {
 
     /// Refuses one, in the same order as [`Line::nack`].
     fn reject(&self, tag: u64) {
+        if self.is_stream {
+            self.finish(tag);
+            return;
+        }
         let mut ledger = self.ledger();
         ledger.settle(tag);
         let options = BasicRejectOptions { requeue: false };

@@ -12,6 +12,7 @@
 use super::connection::{Link, Up};
 use super::headers::MOST_HEADER_BYTES;
 use super::message::RawMessage;
+use crate::backoff::Backoff;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use lapin::message::BasicReturnMessage;
@@ -47,7 +48,8 @@ pub enum PublishError {
         exchange: String,
     },
 
-    /// The broker took the message and then refused it, as a full queue does.
+    /// The broker took the message and then refused it, also when it was sent again: as a full
+    /// queue does.
     #[error(
         "the broker refused the message for routing key \"{routing_key}\" (is the queue full?)"
     )]
@@ -130,6 +132,7 @@ struct Job {
 #[derive(Debug)]
 enum Answer {
     Final(Result<(), PublishError>),
+    Nacked,
     /// The channel, which was opened at `opened`, broke because the exchange was missing then.
     NoExchange {
         exchange: String,
@@ -150,6 +153,18 @@ struct Settled {
 
 /// A channel that breaks this often while the same message is in flight is broken by it.
 const BREAKS: u32 = 3;
+
+/// A message that is refused is sent again this often: a quorum queue refuses for a moment also
+/// when it elects, or when its node is too busy to note a new publisher.
+const REFUSALS: u32 = 4;
+
+/// The waits between, 0.75 s in all.
+const REFUSED: Backoff = Backoff {
+    first: Duration::from_millis(50),
+    factor: 2.0,
+    max: Duration::from_millis(400),
+    jitter: 0.0,
+};
 
 impl Confirms {
     /// A publishing handle and its pump, with at most `in_flight` unconfirmed messages.
@@ -173,7 +188,7 @@ impl Confirms {
         let started = Instant::now();
         let ends = started + deadline;
         let mut sent = false;
-        let mut breaks = 0;
+        let (mut breaks, mut refusals) = (0, 0);
         loop {
             let (answer, answered) = oneshot::channel();
             let job = Job { message: Arc::clone(&message), fence, answer };
@@ -183,6 +198,15 @@ impl Confirms {
             };
             match tokio::time::timeout_at(ends, attempt).await {
                 Ok(Some(Answer::Final(result))) => return result,
+                Ok(Some(Answer::Nacked)) => {
+                    let pause = REFUSED.wait(refusals, 0.0);
+                    refusals += 1;
+                    if refusals > REFUSALS || Instant::now() + pause >= ends {
+                        let routing_key = message.routing_key.clone();
+                        return Err(PublishError::Nacked { routing_key });
+                    }
+                    tokio::time::sleep(pause).await;
+                }
                 Ok(Some(Answer::NoExchange { exchange, opened })) => {
                     // An older channel may have been broken by an earlier message, before somebody
                     // declared the exchange.
@@ -366,7 +390,7 @@ fn judge(
         Ok(Confirmation::Ack(_)) => {
             Answer::Final(Err(PublishError::Unroutable { exchange, routing_key }))
         }
-        Ok(Confirmation::Nack(_)) => Answer::Final(Err(PublishError::Nacked { routing_key })),
+        Ok(Confirmation::Nack(_)) => Answer::Nacked,
         Ok(Confirmation::NotRequested) => {
             let error = "the publishing channel is not in confirm mode".into();
             Answer::Interrupted { error, sent: true }

@@ -35,9 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How soon somebody else's join is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// A queue that refuses a result so often is full.
-const REFUSALS: u32 = 3;
-
 /// Where a result's place in its chord stands in its message.
 const POSITION: &str = "celeriac-position";
 
@@ -158,30 +155,23 @@ impl Rpc {
         let queue = names::chord(arrival.group_id);
         let position = arrival.position.and_then(|position| i64::try_from(position).ok());
         let part = RawMessage::part(&queue, task_id, *format, body.clone());
-        let part = Arc::new(part.with_headers([(POSITION, position.unwrap_or(i64::MAX).into())]));
-        let mut refusals = 0;
-        loop {
-            match self.broker.publish(Arc::clone(&part), self.deadline).await {
-                Ok(()) => return Ok(Put::There),
-                Err(PublishError::Nacked { .. }) if refusals >= REFUSALS => return Ok(Put::Full),
-                Err(PublishError::Nacked { .. }) => {
-                    refusals += 1;
-                    tokio::time::sleep(LOOK_AGAIN).await;
+        let part = part.with_headers([(POSITION, position.unwrap_or(i64::MAX).into())]);
+        match self.broker.publish(Arc::new(part), self.deadline).await {
+            Ok(()) => Ok(Put::There),
+            Err(PublishError::Nacked { .. }) => Ok(Put::Full),
+            Err(error @ PublishError::Unroutable { .. }) => {
+                // A queue whose node is down takes nothing either, and is not gone.
+                match self.depth(&queue).await? {
+                    None => {
+                        debug!(queue, "the chord was joined before, or has expired");
+                        Ok(Put::Gone)
+                    }
+                    Some(_) => Err(StoreError::transient(error.to_string())),
                 }
-                Err(error @ PublishError::Unroutable { .. }) => {
-                    // A queue whose node is down takes nothing either, and is not gone.
-                    return match self.depth(&queue).await? {
-                        None => {
-                            debug!(queue, "the chord was joined before, or has expired");
-                            Ok(Put::Gone)
-                        }
-                        Some(_) => Err(StoreError::transient(error.to_string())),
-                    };
-                }
-                Err(error) => {
-                    let (reason, is_transient) = (error.to_string(), error.is_transient());
-                    return Err(StoreError { reason, is_transient });
-                }
+            }
+            Err(error) => {
+                let (reason, is_transient) = (error.to_string(), error.is_transient());
+                Err(StoreError { reason, is_transient })
             }
         }
     }

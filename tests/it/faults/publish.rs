@@ -161,8 +161,11 @@ async fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
     assert_eq!(routing_key, "default");
     assert!(refused.is_transient());
     assert_eq!(rig.ready("default").await, 2);
+    // It is refused at once, and tried again when there is room.
+    let mut waiting = std::pin::pin!(send());
+    assert!(tokio::time::timeout(Duration::from_millis(20), &mut waiting).await.is_err());
     rig.purge("default").await;
-    send().await.unwrap();
+    waiting.await.unwrap();
     app.close().await;
 }
 
