@@ -5,8 +5,10 @@
 //! the test's. Waits for a connection, a confirm or a closing channel are no calendar time; they
 //! stay with [`tokio::time`]. Text is ISO 8601, as Celery writes it.
 
+mod logical;
 mod virtual_time;
 
+pub use logical::LogicalClock;
 pub use virtual_time::VirtualClock;
 
 use futures::future::BoxFuture;

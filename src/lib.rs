@@ -21,6 +21,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod events;
 pub mod handler;
 pub mod ids;
 mod inherit;
