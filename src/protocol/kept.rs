@@ -3,7 +3,9 @@
 
 use super::compression;
 use super::scan::{Items, Span};
-use super::{Bytes, DecodeError, EncodeError, Format, Limits, Raw, StoredResult, TaskState};
+use super::{
+    Bytes, DecodeError, EncodeError, Format, Limits, Raw, StoredException, StoredResult, TaskState,
+};
 use crate::ids::TaskId;
 
 /// What Celery puts before a compressed document; its MIME type and a zero byte follow.
@@ -63,6 +65,13 @@ impl Member {
             }
         }
         Ok(bytes)
+    }
+
+    /// What Celery says of a chord that this member has failed.
+    pub fn failure(&self) -> String {
+        let exception: Option<StoredException> = self.result.decode().ok();
+        let raised = exception.map_or_else(|| self.state.to_string(), |error| error.repr());
+        format!("Dependency {} raised {raised}", self.task_id)
     }
 
     /// Decodes one, in either format.

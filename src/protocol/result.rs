@@ -1,7 +1,7 @@
 //! What a result backend stores about a task: Celery's meta document.
 
 use super::scan::entry;
-use super::{Bytes, DecodeError, EncodeError, Format, TaskState, Value};
+use super::{Bytes, DecodeError, EncodeError, Format, Repr, TaskState, Value};
 use crate::clock::to_iso;
 use crate::ids::TaskId;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -256,12 +256,22 @@ impl StoredException {
 
     /// The message for a person.
     pub fn text(&self) -> String {
-        let items = match &self.message {
+        let texts: Vec<String> = self.arguments().iter().map(text).collect();
+        texts.join(", ")
+    }
+
+    /// What Python shows of it: `ValueError('no such size')`.
+    pub fn repr(&self) -> String {
+        let shown: Vec<String> =
+            self.arguments().iter().map(|value| Repr(value).to_string()).collect();
+        format!("{}({})", self.kind, shown.join(", "))
+    }
+
+    fn arguments(&self) -> &[Value] {
+        match &self.message {
             Value::Array(items) => items.as_slice(),
             other => std::slice::from_ref(other),
-        };
-        let texts: Vec<String> = items.iter().map(text).collect();
-        texts.join(", ")
+        }
     }
 }
 
@@ -297,6 +307,7 @@ mod tests {
     fn a_failure_reads_as_celery_writes_it() {
         let exception = StoredException::new("ValueError", "no such size", Some("builtins"));
         assert_eq!(exception.text(), "no such size");
+        assert_eq!(exception.repr(), "ValueError('no such size')");
         let failure = StoredResult::failure("i".into(), exception, None, UNIX_EPOCH);
         let document: serde_json::Value =
             Format::Json.decode(&failure.encode(Format::Json).unwrap()).unwrap();

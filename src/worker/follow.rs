@@ -11,9 +11,9 @@ use crate::archive::Reason;
 use crate::canvas::follow::{Ended, Fallen, Membership, Unreached};
 use crate::canvas::{BadCanvas, BeginChord, Canvas, Message, Plan};
 use crate::handler::{Output, TaskError};
-use crate::protocol::{Embed, EncodeError, Format, Raw, Signature, StoredException, TaskState};
+use crate::protocol::{Embed, EncodeError, Format, Raw, Signature, TaskState};
 use crate::results::{
-    Arrival, Arrived, ChordStore, Claim, Document, Joined, Member, NewChord, Part, StoreError,
+    Arrival, Arrived, ChordStore, Claim, Document, Joined, NewChord, Part, StoreError,
 };
 use futures::{StreamExt, TryStreamExt};
 use std::time::Duration;
@@ -198,7 +198,7 @@ impl Settling<'_> {
     /// Sends the body of a chord, or fails it.
     async fn complete(&self, joined: Joined, body: Signature) -> Result<Vec<Arriving>, Halt> {
         if let Some(failed) = joined.failed() {
-            return self.fail_body(body, &chord_error(failed)).await;
+            return self.fail_body(body, &TaskError::new(CHORD_ERROR, failed.failure())).await;
         }
         match self.send_body(&joined, body.clone()).await {
             Err(Halt::Never(error)) => {
@@ -338,15 +338,6 @@ impl Drop for Holding<'_> {
     fn drop(&mut self) {
         self.chords.release(&self.claim);
     }
-}
-
-fn chord_error(failed: &Member) -> TaskError {
-    let exception: Option<StoredException> = failed.result.decode().ok();
-    let raised = match exception {
-        Some(exception) => format!("{}({:?})", exception.kind, exception.text()),
-        None => failed.state.to_string(),
-    };
-    TaskError::new(CHORD_ERROR, format!("Dependency {} raised {raised}", failed.task_id))
 }
 
 fn list(format: Format, parts: &[Part]) -> Result<Raw, EncodeError> {

@@ -145,13 +145,9 @@ impl Settling<'_> {
         let mut envelope = self.attempt.envelope_after(error, self.took, self.cx);
         envelope.headers.retries = envelope.headers.retries.saturating_add(1);
         envelope.headers.eta = None;
-        match self.send_back(envelope, after).await {
-            Step::Done => {
-                self.tell_retry(error).await;
-                Step::Done
-            }
-            other => other,
-        }
+        // Before it is sent: the next attempt may have ended for good by the time it is.
+        self.tell_retry(error).await;
+        self.send_back(envelope, after).await
     }
 
     async fn defer(&self, after: Duration, why: Deferral) -> Step {
@@ -245,8 +241,7 @@ impl Settling<'_> {
         }
     }
 
-    /// Tells that the task will be tried again. Once: the retry is under way already, and what it
-    /// ends with replaces this.
+    /// Tells that the task will be tried again. Once: what the retry ends with replaces this.
     async fn tell_retry(&self, error: &TaskError) {
         if self.attempt.wants_result(self.cx)
             && let Ok(document) = report::error(self.attempt, TaskState::Retry, error, self.cx)

@@ -11,6 +11,8 @@ mod dead;
 mod examples;
 mod faults;
 mod hostile;
+#[cfg(feature = "redis")]
+mod interop;
 mod programs;
 mod rehearsal;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]

@@ -6,7 +6,7 @@ use crate::canvas::follow::{Ended as EndedTask, Fallen};
 use crate::handler::{Failure, Handler, Output, TaskContext, TaskError};
 use crate::ids::TaskId;
 use crate::protocol::{
-    Body, Format, Raw, Signature, StoredException, StoredResult, TaskState, Value,
+    self, Body, Format, Raw, Signature, StoredException, StoredResult, TaskState, Value,
 };
 use crate::publisher::Publisher;
 use crate::results::{Document, NewChord, ResultBackend};
@@ -67,12 +67,7 @@ impl Unlock {
     }
 
     async fn fail(&self, fallen: Fallen, failed: &Member, format: Format) -> Result<(), Failure> {
-        let exception: Option<StoredException> = failed.result.decode().ok();
-        let raised = exception.map_or_else(
-            || failed.state.to_string(),
-            |exception| format!("{}({:?})", exception.kind, exception.text()),
-        );
-        let text = format!("Dependency {} raised {raised}", failed.task_id);
+        let text = protocol::Member::from(&**failed).failure();
         for task in fallen.unreached {
             let error =
                 StoredException::new("ChordError", text.as_str(), Some("celery.exceptions"));

@@ -37,20 +37,31 @@ impl Celery {
 
     /// Runs a Python program in `folder`, with `AMQP_URL` in its environment.
     pub fn run(&self, program: &str, url: &str, folder: &Path) -> Process {
-        let mut command = self.python(url, folder);
-        command.args(["-u", "-c", program]);
+        self.python(&["-c", program], &[], url, folder)
+    }
+
+    /// Runs Python with these arguments, and more in its environment.
+    pub fn python(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, String)],
+        url: &str,
+        folder: &Path,
+    ) -> Process {
+        let mut command = self.command(url, folder);
+        let environment = environment.iter().map(|(name, value)| (name, value));
+        command.arg("-u").args(arguments).envs(environment);
         Process::spawn(command)
     }
 
     /// Runs `celery -A app ARGUMENTS...`, with `app` as the source of its module `app`.
     pub fn celery(&self, app: &str, arguments: &[&str], url: &str, folder: &Path) -> Process {
         std::fs::write(folder.join("app.py"), app).expect("the folder is ours");
-        let mut command = self.python(url, folder);
-        command.args(["-u", "-m", "celery", "-A", "app"]).args(arguments);
-        Process::spawn(command)
+        let arguments = [&["-m", "celery", "-A", "app"], arguments].concat();
+        self.python(&arguments, &[], url, folder)
     }
 
-    fn python(&self, url: &str, folder: &Path) -> Command {
+    fn command(&self, url: &str, folder: &Path) -> Command {
         let mut command = Command::new(&self.python);
         command.current_dir(folder).env("AMQP_URL", url);
         command

@@ -1,0 +1,111 @@
+"""The tasks of both fleets. A Celery worker has them all, and so has a worker of ours.
+
+Which queue a task goes to is chosen by whoever sends it: `PY` and `RS` name the queues of tasks
+`py.*` and `rs.*`. For the reference both are consumed by Celery.
+"""
+
+import os
+
+import redis
+from celery import Celery, shared_task
+from kombu import Queue
+
+QUEUES = {"py": os.environ.get("PY", "py"), "rs": os.environ.get("RS", "py")}
+BACKEND = os.environ.get("BACKEND", os.environ["REDIS_URL"])
+
+app = Celery("app", broker=os.environ["AMQP_URL"], backend=BACKEND)
+app.conf.update(
+    accept_content=["json", "msgpack"],
+    result_extended=True,
+    task_default_queue="py",
+    task_queues=[Queue("py", routing_key="py")],
+    task_create_missing_queues=True,
+    task_routes={"rs.*": {"queue": QUEUES["rs"]}},
+    worker_send_task_events=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"confirm_publish": True},
+    worker_hijack_root_logger=False,
+)
+store = redis.Redis.from_url(os.environ["REDIS_URL"])
+
+
+def both(name, **options):
+    """Registers a task for both fleets."""
+
+    def register(function):
+        for fleet in QUEUES:
+            app.task(name=f"{fleet}.{name}", **options)(function)
+        return function
+
+    return register
+
+
+def flat(values):
+    for value in values:
+        if isinstance(value, list):
+            yield from flat(value)
+        else:
+            yield value
+
+
+@both("add")
+def add(*numbers):
+    return sum(flat(numbers))
+
+
+@both("list")
+def items(*values):
+    return list(values)
+
+
+@both("fail")
+def fail(*args, kind="ValueError", text="no"):
+    raise {"ValueError": ValueError, "KeyError": KeyError}[kind](text)
+
+
+@both("flaky", bind=True, max_retries=3)
+def flaky(self, *numbers, fails=1):
+    if self.request.retries < fails:
+        # Without a wait another process may end it before Celery notes RETRY, over its result.
+        raise self.retry(exc=ValueError("not yet"), countdown=0.3)
+    return sum(flat(numbers))
+
+
+@both("note")
+def note(*args, key, label):
+    store.rpush(key, f"{label}{list(args)}")
+    return label
+
+
+# With one parameter, so that Celery sends it as a task and does not call it in the worker.
+@both("blame")
+def blame(failed, **label):
+    store.rpush(label["key"], label["label"])
+    return failed
+
+
+@both("replace", bind=True)
+def replace(self, *args, by):
+    return self.replace(app.signature(by))
+
+
+@both("see", bind=True)
+def see(self, *args, **kwargs):
+    request = self.request
+    return {
+        "args": args,
+        "kwargs": kwargs,
+        "id": request.id,
+        "task": request.task,
+        "retries": request.retries,
+        "eta": request.eta is not None,
+        "expires": request.expires is not None,
+        "group": request.group,
+        "root": request.root_id,
+        "parent": request.parent_id,
+        "limits": request.timelimit,
+        "shadow": request.shadow,
+        "stamps": request.stamps,
+        "argsrepr": request.argsrepr,
+        "mine": getattr(request, "mine", None),
+    }

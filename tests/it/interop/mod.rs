@@ -1,0 +1,4 @@
+//! A Celery fleet and ours on one broker and one Redis, doing the same work.
+
+mod fleet;
+mod shapes;
