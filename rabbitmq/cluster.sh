@@ -76,7 +76,8 @@ up() {
   local i
   make_network
   {
-    echo '127.0.0.1 localhost'
+    # A node looks up the machine's own name for each connection, and nobody answers in there.
+    echo "127.0.0.1 localhost $(hostname)"
     for i in 1 2 3; do echo "$net.$i $(member $i)"; done
   } >"$hosts"
   local -a starting=()
