@@ -25,6 +25,7 @@ pub mod events;
 pub mod handler;
 pub mod ids;
 mod inherit;
+mod metrics;
 pub mod ops;
 pub mod protocol;
 pub mod publisher;

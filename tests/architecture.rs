@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Modules of one row do not know each other.
 const ROWS: &[&[&str]] = &[
-    &["clock", "ids", "backoff", "shutdown", "units", "secret", "inherit"],
+    &["clock", "ids", "backoff", "shutdown", "units", "secret", "inherit", "metrics"],
     &["protocol"],
     &["task", "canvas", "topology"],
     &["broker", "store"],

@@ -19,6 +19,7 @@ mod headers;
 mod inspect;
 mod memory;
 mod message;
+mod metrics;
 mod publish;
 mod settings;
 mod stream;

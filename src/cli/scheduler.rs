@@ -10,6 +10,7 @@ use crate::scheduler::{Count, Entries, EntryErrors, Status};
 use crate::shutdown::Shutdown;
 use crate::telemetry;
 use anyhow::Context;
+use prometheus_client::collector::Collector;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -205,5 +206,9 @@ impl Health for SchedulerHealth {
         let status = &self.status;
         let role = if status.leads() { "leading" } else { "standing by" };
         format!("{role}, {} schedules, {} runs sent", status.schedules(), status.count(Count::Sent))
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(self.status.clone())]
     }
 }

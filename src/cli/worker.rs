@@ -11,6 +11,7 @@ use crate::telemetry;
 use crate::topology::QueueKind;
 use crate::worker::Status;
 use anyhow::Context;
+use prometheus_client::collector::Collector;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -192,5 +193,9 @@ impl Health for WorkerHealth {
 
     fn summary(&self) -> String {
         format!("{} running, {} finished", self.status.running(), self.status.finished())
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(self.status.clone()), Box::new(self.app.broker().clone())]
     }
 }

@@ -154,10 +154,12 @@ fn a_schedule_whose_rules_contradict_each_other_is_told_so() {
         [
             "error: schedule `d`: the window is smaller than the time between runs (every 1h)",
             "error: schedule `d`: the jitter is as long as the time between runs (every 1h)",
-            "error: schedule `d`: overlap = \"cancel_previous\" is not possible yet",
+            "error: schedule `d`: overlap = \"cancel_previous\" and missed = \"all\" exclude each other",
         ]
     );
-    for fix in ["at least \"1h\", or missed = \"once\"", "less than \"1h\"", "\"skip\" leaves"] {
+    for fix in
+        ["at least \"1h\", or missed = \"once\"", "less than \"1h\"", "\"once\" sends the last"]
+    {
         assert!(report.contains(fix), "{report}");
     }
 }

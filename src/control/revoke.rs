@@ -24,6 +24,16 @@ pub enum RevokeError {
     },
 }
 
+impl RevokeError {
+    /// Whether revoking again can succeed without anybody doing something.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Declare(error) => matches!(error, DeclareError::Interrupted(_)),
+            Self::Publish { error, .. } => error.is_transient() || *error == PublishError::Fenced,
+        }
+    }
+}
+
 /// Revokes tasks: when this returns, the broker keeps that they shall not run.
 ///
 /// Workers hear of it within milliseconds. A task that ends just now may have run all the same; its

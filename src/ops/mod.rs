@@ -2,8 +2,10 @@
 //! `celeriac health`, and to systemd.
 //!
 //! `/livez` says whether the loops turn; a broker that is away changes nothing there, so that an
-//! outage restarts nobody. `/readyz` says whether the program does its work now.
+//! outage restarts nobody. `/readyz` says whether the program does its work now. `/metrics` has
+//! what it counts, for Prometheus.
 
+mod metrics;
 mod settings;
 
 pub use settings::Settings;
@@ -13,6 +15,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use prometheus_client::collector::Collector;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
@@ -43,6 +46,9 @@ pub trait Health: fmt::Debug + Send + Sync + 'static {
 
     /// A few words for a status line.
     fn summary(&self) -> String;
+
+    /// What it counts.
+    fn collectors(&self) -> Vec<Box<dyn Collector>>;
 }
 
 /// The answer to a question about health.
@@ -87,7 +93,8 @@ impl Ops {
         let router = Router::new()
             .route("/livez", get(live))
             .route("/readyz", get(ready))
-            .with_state(Arc::clone(&self.health));
+            .with_state(Arc::clone(&self.health))
+            .merge(metrics::router(&*self.health));
         let tcp = self.listen_tcp().await;
         let socket = self.listen_socket().await;
         let path = socket.as_ref().map(|(_, path)| path.clone());
@@ -122,7 +129,7 @@ impl Ops {
         }
         match TcpListener::bind(address).await {
             Ok(listener) => {
-                info!(%address, "health at /livez and /readyz");
+                info!(%address, "health at /livez and /readyz, metrics at /metrics");
                 Some(listener)
             }
             Err(error) => {

@@ -35,8 +35,9 @@ pub struct Run {
 pub struct Turn {
     /// What is to be sent, in the order in which it was due.
     pub runs: Vec<Run>,
-    /// How many runs are left out, because they are too late or another stands for them.
-    pub missed: u64,
+    /// What is left out, because it is too late or another run stands for it: how many runs of
+    /// which entry.
+    pub missed: Vec<(Arc<Entry>, u64)>,
 }
 
 /// At most so many runs are made in one turn; the rest comes with the next.
@@ -44,6 +45,15 @@ const MOST: usize = 1000;
 
 /// So many missed runs are walked through one by one; beyond, the search jumps.
 const STEPS: usize = 10_000;
+
+impl Turn {
+    fn leave_out(&mut self, entry: &Arc<Entry>) {
+        match self.missed.last_mut().filter(|(last, _)| Arc::ptr_eq(last, entry)) {
+            Some((_, number)) => *number += 1,
+            None => self.missed.push((Arc::clone(entry), 1)),
+        }
+    }
+}
 
 impl Run {
     /// Its id.
@@ -128,7 +138,7 @@ fn take_last(
             Some(next) if entry.sent_at(next) <= now => last = next,
             next => break next,
         }
-        turn.missed += 1;
+        turn.leave_out(entry);
         steps += 1;
         if steps == STEPS {
             last = jump(entry, last, now);
@@ -151,7 +161,7 @@ fn take_each(
     let oldest = now.checked_sub(within).unwrap_or(SystemTime::UNIX_EPOCH);
     let mut next = Some(due);
     if due < oldest {
-        turn.missed += 1;
+        turn.leave_out(entry);
         // Runs at the very edge of the window are in it.
         next = entry.schedule.next_after(oldest - Duration::from_nanos(1000));
     }
@@ -170,7 +180,7 @@ fn offer(entry: &Arc<Entry>, due: SystemTime, now: SystemTime, within: Duration,
     let late = now.duration_since(planned).unwrap_or_default();
     match late <= within && entry.is_worth(due, now) {
         true => turn.runs.push(Run { entry: Arc::clone(entry), due, planned }),
-        false => turn.missed += 1,
+        false => turn.leave_out(entry),
     }
 }
 
@@ -211,7 +221,10 @@ mod tests {
     fn taken(agenda: &mut Agenda, now: u64) -> (Vec<u64>, u64) {
         let turn = agenda.take(at(now));
         let seconds = |run: &Run| run.due.duration_since(at(0)).unwrap().as_secs();
-        (turn.runs.iter().map(seconds).collect(), turn.missed)
+        (
+            turn.runs.iter().map(seconds).collect(),
+            turn.missed.iter().map(|(_, number)| number).sum(),
+        )
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::cron::{Cron, CronError};
 use super::instant::to_system;
+use super::overlap::WhileRunning;
 use super::schedule::Schedule;
 use super::settings::{Missed, Overlap, ScheduleSettings};
 use super::sun::Sun;
@@ -41,8 +42,8 @@ pub struct Entry {
     pub expires: Option<Duration>,
     /// Each run is sent up to this much later.
     pub jitter: Duration,
-    /// How long a run whose end is unknown keeps the next from being sent; `None` sends it anyway.
-    pub skip_while_running: Option<Duration>,
+    /// What happens when a run is due and the one before may not have ended.
+    pub while_running: WhileRunning,
     /// What happens to runs that nobody sent in time.
     pub missed: MissedRuns,
     /// Whether it runs at all.
@@ -106,8 +107,7 @@ impl Entry {
                 options: options(settings),
                 expires: settings.expires.filter(|wait| !wait.is_zero()),
                 jitter: settings.jitter.unwrap_or_default(),
-                skip_while_running: (settings.overlap == Some(Overlap::Skip))
-                    .then(|| settings.overlap_limit.unwrap_or(OVERLAP_LIMIT)),
+                while_running: while_running(settings),
                 missed,
                 enabled: settings.enabled.unwrap_or(true),
             }),
@@ -287,10 +287,14 @@ impl Reader<'_> {
         }
     }
 
+    /// Each of the runs that are made up for would stop the one before it.
     fn overlap(&mut self) {
-        if self.settings.overlap == Some(Overlap::CancelPrevious) {
-            let title = "overlap = \"cancel_previous\" is not possible yet";
-            let advice = "the run before is not revoked; \"skip\" leaves the new run out";
+        if self.settings.overlap == Some(Overlap::CancelPrevious)
+            && self.settings.missed == Some(Missed::All)
+        {
+            let title = "overlap = \"cancel_previous\" and missed = \"all\" exclude each other";
+            let advice =
+                "each missed run would stop the one before; missed = \"once\" sends the last";
             self.error("overlap", title, advice);
         }
     }
@@ -325,6 +329,14 @@ fn is_finite(value: &toml::Value) -> bool {
 fn json<T: serde::Serialize, J: serde::de::DeserializeOwned + Default>(value: Option<&T>) -> J {
     let json = value.and_then(|value| serde_json::to_value(value).ok());
     json.and_then(|json| serde_json::from_value(json).ok()).unwrap_or_default()
+}
+
+fn while_running(settings: &ScheduleSettings) -> WhileRunning {
+    match settings.overlap.unwrap_or_default() {
+        Overlap::Allow => WhileRunning::Send,
+        Overlap::Skip => WhileRunning::LeaveOut(settings.overlap_limit.unwrap_or(OVERLAP_LIMIT)),
+        Overlap::CancelPrevious => WhileRunning::StopPrevious,
+    }
 }
 
 fn options(settings: &ScheduleSettings) -> SendOptions {

@@ -109,6 +109,13 @@ impl<'a> Making<'a> {
         self
     }
 
+    /// The run before is revoked when the next is due, and stopped if it runs. Not together with
+    /// [`Making::make_up_missed`].
+    pub fn cancel_previous(mut self) -> Self {
+        self.settings.overlap = Some(Overlap::CancelPrevious);
+        self
+    }
+
     /// What nobody could send in time is left out if it is more than a minute late.
     pub fn skip_missed(mut self) -> Self {
         self.settings.missed = Some(Missed::Skip);

@@ -149,7 +149,8 @@ pub struct ScheduleSettings {
     #[schemars(with = "Option<String>", example = &"30s")]
     pub jitter: Option<Duration>,
     /// What happens when a run is due and the one before has not ended: "allow" sends it, "skip"
-    /// leaves it out. Default "allow". "skip" needs workers that send results through RabbitMQ.
+    /// leaves it out, "cancel_previous" revokes the one before, and stops it if it runs. Default
+    /// "allow". "skip" needs workers that send results through RabbitMQ.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"skip")]
     pub overlap: Option<Overlap>,
@@ -199,8 +200,7 @@ pub enum Overlap {
     Allow,
     /// The new one is left out.
     Skip,
-    /// The one before is stopped. Not possible yet, and refused by the checks: the scheduler does
-    /// not revoke.
+    /// The one before is revoked, and stopped if it runs.
     CancelPrevious,
 }
 

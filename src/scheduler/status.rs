@@ -1,8 +1,9 @@
 //! What a scheduler tells about itself, for health checks and metrics.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A view of a running scheduler. Cloning is cheap; all clones see the same one.
 #[derive(Debug, Clone)]
@@ -19,9 +20,28 @@ struct Shared {
     schedules: AtomicU64,
     /// Milliseconds after `started` at which the loop turned last.
     turned: AtomicU64,
-    counts: [AtomicU64; COUNTS],
+    tallies: Mutex<Tallies>,
     /// Runs by lateness: at most `BOUNDS[n]` late, and the rest.
     late: [AtomicU64; BOUNDS.len() + 1],
+    /// The lateness of all runs together, in microseconds.
+    late_sum: AtomicU64,
+    /// When it looks for a run next, in microseconds since 1970; 0 for never.
+    next: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Tallies {
+    all: Tally,
+    /// Of the first [`NAMES`] schedules by their names, and of all others under [`OTHERS`].
+    by_schedule: BTreeMap<String, Tally>,
+}
+
+/// What was counted of one schedule.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) counts: [u64; COUNTS],
+    /// When the last run that was sent was due.
+    pub(super) last: Option<SystemTime>,
 }
 
 /// Something that is counted.
@@ -38,9 +58,17 @@ pub enum Count {
     Failed,
     /// Runs that the broker did not confirm in time; they are sent again.
     Unconfirmed,
+    /// Runs that were revoked because the next was due.
+    Stopped,
 }
 
-const COUNTS: usize = 5;
+const COUNTS: usize = 6;
+
+/// So many schedules are counted by their names.
+const NAMES: usize = 500;
+
+/// The name under which all others are counted.
+const OTHERS: &str = "_other";
 
 /// Bounds of lateness, in milliseconds.
 const BOUNDS: [u64; 11] = [1, 2, 5, 10, 20, 50, 100, 250, 1000, 10_000, 60_000];
@@ -57,8 +85,10 @@ impl Default for Status {
             term: AtomicU64::new(0),
             schedules: AtomicU64::new(0),
             turned: AtomicU64::new(0),
-            counts: Default::default(),
+            tallies: Mutex::default(),
             late: Default::default(),
+            late_sum: AtomicU64::new(0),
+            next: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -93,7 +123,7 @@ impl Status {
 
     /// How often something happened since it started.
     pub fn count(&self, count: Count) -> u64 {
-        self.shared.counts[count as usize].load(Ordering::Relaxed)
+        self.tallies().all.counts[count as usize]
     }
 
     /// How many runs were sent at most so late, and how late: milliseconds with the runs that are
@@ -123,15 +153,58 @@ impl Status {
         self.shared.turned.store(now, Ordering::Relaxed);
     }
 
-    pub(super) fn add(&self, count: Count, number: u64) {
-        self.shared.counts[count as usize].fetch_add(number, Ordering::Relaxed);
+    pub(super) fn add(&self, count: Count, schedule: &str, number: u64) {
+        self.tally(schedule, |tally| tally.counts[count as usize] += number);
     }
 
-    pub(super) fn sent(&self, late: Duration) {
+    pub(super) fn sent(&self, schedule: &str, due: SystemTime, late: Duration) {
         let millis = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
         let place = BOUNDS.partition_point(|bound| *bound < millis);
         self.shared.late[place].fetch_add(1, Ordering::Relaxed);
-        self.add(Count::Sent, 1);
+        let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        self.shared.late_sum.fetch_add(micros, Ordering::Relaxed);
+        self.tally(schedule, |tally| {
+            tally.counts[Count::Sent as usize] += 1;
+            tally.last = tally.last.max(Some(due));
+        });
+    }
+
+    pub(super) fn waits_for(&self, next: Option<SystemTime>) {
+        let since = next.and_then(|next| next.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let micros = since.and_then(|since| u64::try_from(since.as_micros()).ok());
+        self.shared.next.store(micros.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// When it looks for a run next, if it leads and has any.
+    pub fn next(&self) -> Option<SystemTime> {
+        let micros = self.shared.next.load(Ordering::Relaxed);
+        let next = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
+        (micros > 0 && self.leads()).then_some(next)
+    }
+
+    /// The lateness of all runs that were sent, together.
+    pub(super) fn lateness_sum(&self) -> Duration {
+        Duration::from_micros(self.shared.late_sum.load(Ordering::Relaxed))
+    }
+
+    /// What was counted, by schedule; a bounded number of them.
+    pub(super) fn by_schedule(&self) -> BTreeMap<String, Tally> {
+        self.tallies().by_schedule.clone()
+    }
+
+    fn tally(&self, schedule: &str, mut note: impl FnMut(&mut Tally)) {
+        let mut tallies = self.tallies();
+        note(&mut tallies.all);
+        let known = tallies.by_schedule.contains_key(schedule);
+        let name = if known || tallies.by_schedule.len() < NAMES { schedule } else { OTHERS };
+        match tallies.by_schedule.get_mut(name) {
+            Some(tally) => note(tally),
+            None => note(tallies.by_schedule.entry(name.to_owned()).or_default()),
+        }
+    }
+
+    fn tallies(&self) -> MutexGuard<'_, Tallies> {
+        self.shared.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,12 +216,27 @@ mod tests {
     fn runs_are_counted_by_how_late_they_were() {
         let status = Status::default();
         for late in [0, 1, 2, 3, 50, 51, 99_000] {
-            status.sent(Duration::from_millis(late));
+            status.sent("a", SystemTime::UNIX_EPOCH, Duration::from_millis(late));
         }
         let counted: Vec<_> = status.lateness().filter(|(_, count)| *count > 0).collect();
         let expected =
             [(Some(1), 2), (Some(2), 1), (Some(5), 1), (Some(50), 1), (Some(100), 1), (None, 1)];
         assert_eq!(counted, expected);
         assert_eq!(status.count(Count::Sent), 7);
+        assert_eq!(status.lateness_sum(), Duration::from_millis(99_107));
+    }
+
+    #[test]
+    fn no_number_of_schedules_makes_more_than_so_many_counts() {
+        let status = Status::default();
+        for number in 0..NAMES + 20 {
+            status.add(Count::Missed, &number.to_string(), 2);
+        }
+        status.add(Count::Missed, "7", 1);
+        let counted = status.by_schedule();
+        assert_eq!(counted.len(), NAMES + 1);
+        assert_eq!(counted["7"].counts[Count::Missed as usize], 3);
+        assert_eq!(counted[OTHERS].counts[Count::Missed as usize], 40);
+        assert_eq!(status.count(Count::Missed), 2 * (NAMES as u64 + 20) + 1);
     }
 }

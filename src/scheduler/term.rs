@@ -7,6 +7,7 @@
 use super::agenda::{Agenda, Run, Turn};
 use super::command::Command;
 use super::entries::Entries;
+use super::overlap::WhileRunning;
 use super::send::{Sent, send};
 use super::state::{Owed, Running, State};
 use super::status::Count;
@@ -62,7 +63,7 @@ pub(super) struct Term<'a> {
     pub(super) sent: u64,
     /// When the last run that was sent was due, by schedule.
     pub(super) last: BTreeMap<String, SystemTime>,
-    broker: Broker,
+    pub(super) broker: Broker,
     publisher: Publisher,
     life: Life,
     /// The state message that is the lease, with its number.
@@ -191,34 +192,22 @@ impl<'a> Term<'a> {
     async fn turn(&mut self) -> Result<(), PublishError> {
         let now = self.scheduler.clock.now();
         let Turn { runs, missed } = self.agenda.take(now);
-        let status = &self.scheduler.status;
-        status.add(Count::Missed, missed);
-        if missed > 0 {
-            info!(missed, "runs left out that were missed");
+        for (entry, number) in &missed {
+            info!(schedule = entry.name, number, "runs left out that were missed");
+            self.scheduler.status.add(Count::Missed, &entry.name, *number);
         }
         let mut runs: Vec<Run> = runs.into_iter().filter(|run| self.may_start(run, now)).collect();
         let again = self.owed(now);
-        let changed = missed > 0 || !runs.is_empty() || !again.is_empty();
+        let changed = !missed.is_empty() || !runs.is_empty() || !again.is_empty();
         runs.extend(again);
+        let runs = self.stop_previous(runs, now).await?;
         self.send(runs, now).await;
+        self.scheduler.status.waits_for(self.agenda.wake());
         self.state.handled = self.state.handled.max(self.agenda.handled(now));
         if changed || self.written.elapsed() >= RENEW {
             self.write().await?;
         }
         Ok(())
-    }
-
-    /// Whether the run before has ended, where that matters.
-    fn may_start(&self, run: &Run, now: SystemTime) -> bool {
-        let Some(limit) = run.entry.skip_while_running else { return true };
-        let Some(running) = self.state.running.get(&run.entry.name) else { return true };
-        if now.duration_since(running.since).unwrap_or_default() >= limit {
-            warn!(schedule = run.entry.name, id = %running.id, "nothing heard of this run, going on");
-            return true;
-        }
-        info!(schedule = run.entry.name, running = %running.id, "left out, the run before has not ended");
-        self.scheduler.status.add(Count::Skipped, 1);
-        false
     }
 
     /// What is to be tried again now.
@@ -239,8 +228,8 @@ impl<'a> Term<'a> {
         let (term, deadline) = (self.state.term, self.scheduler.settings.lease / 2);
         let (publisher, clock) = (&self.publisher, &self.scheduler.clock);
         let sending = runs.into_iter().map(|run| async move {
-            let sent = send(publisher, &run, term, deadline).await;
-            (run, sent, clock.now())
+            let sent = send(publisher, &run, term, deadline, &**clock).await;
+            (run, sent)
         });
         let mut sending = futures::stream::iter(sending).buffer_unordered(IN_FLIGHT);
         let mut ended = Vec::new();
@@ -248,21 +237,21 @@ impl<'a> Term<'a> {
             ended.push(one);
         }
         drop(sending);
-        for (run, sent, at) in ended {
-            self.settle(&run, sent, at, now);
+        for (run, sent) in ended {
+            self.settle(&run, sent, now);
         }
     }
 
-    fn settle(&mut self, run: &Run, sent: Sent, at: SystemTime, now: SystemTime) {
+    pub(super) fn settle(&mut self, run: &Run, sent: Sent, now: SystemTime) {
         let status = &self.scheduler.status;
         let (schedule, due) = (run.entry.name.clone(), run.due);
         match sent {
-            Sent::Yes => {
+            Sent::At(at) => {
                 let late = at.duration_since(run.planned).unwrap_or_default();
                 debug!(schedule, id = %run.id(), due = %to_iso(due), ?late, "sent");
-                status.sent(late);
+                status.sent(&schedule, due, late);
                 self.sent += 1;
-                if run.entry.skip_while_running.is_some() {
+                if matches!(run.entry.while_running, WhileRunning::LeaveOut(_)) {
                     let running = Running { id: run.id(), since: now };
                     self.state.running.insert(schedule.clone(), running);
                 }
@@ -270,13 +259,13 @@ impl<'a> Term<'a> {
             }
             Sent::Unconfirmed(error) => {
                 warn!(schedule, id = %run.id(), %error, "not confirmed, it will be sent again");
-                status.add(Count::Unconfirmed, 1);
+                status.add(Count::Unconfirmed, &schedule, 1);
                 self.owed_again = Instant::now() + OWED_AGAIN;
                 self.state.owed.push(Owed { schedule, due });
             }
             Sent::Never(error) => {
                 error!(schedule, id = %run.id(), due = %to_iso(due), %error, "this run cannot be sent");
-                status.add(Count::Failed, 1);
+                status.add(Count::Failed, &schedule, 1);
             }
         }
     }

@@ -13,6 +13,7 @@ mod context;
 mod decide;
 mod follow;
 mod journal;
+mod metrics;
 mod outcome;
 mod process;
 mod queue;

@@ -13,6 +13,7 @@ mod faults;
 mod hostile;
 #[cfg(feature = "redis")]
 mod interop;
+mod metrics;
 mod programs;
 mod rehearsal;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]

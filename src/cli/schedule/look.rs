@@ -5,7 +5,9 @@ use super::super::global::Global;
 use super::super::output::Row;
 use super::Schedules;
 use crate::clock::{Clock, SystemClock, parse_iso, to_iso, until};
-use crate::scheduler::{Answer, Command, Entries, Entry, MissedRuns, Report, ScheduleReport};
+use crate::scheduler::{
+    Answer, Command, Entries, Entry, MissedRuns, Report, ScheduleReport, WhileRunning,
+};
 use crate::topology::{Router, Target};
 use crate::units::format_duration;
 use serde::Serialize;
@@ -143,9 +145,12 @@ impl Schedules<'_> {
             queue: self.queue_of(&entry)?,
             expires: entry.expires.map(format_duration),
             jitter: Some(entry.jitter).filter(|jitter| !jitter.is_zero()).map(format_duration),
-            overlap: match entry.skip_while_running {
-                Some(limit) => format!("skip, for at most {}", format_duration(limit)),
-                None => "allow".to_owned(),
+            overlap: match entry.while_running {
+                WhileRunning::Send => "allow".to_owned(),
+                WhileRunning::LeaveOut(limit) => {
+                    format!("skip, for at most {}", format_duration(limit))
+                }
+                WhileRunning::StopPrevious => "cancel_previous".to_owned(),
             },
             missed: match entry.missed {
                 MissedRuns::Last(Duration::MAX) => "the last is sent".to_owned(),

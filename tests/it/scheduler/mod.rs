@@ -7,6 +7,7 @@
 
 mod cluster;
 mod failover;
+mod overlap;
 mod people;
 mod runs;
 mod team;

@@ -45,14 +45,14 @@ async fn write(rig: &Rig, schedules: &str) {
     tokio::fs::write(rig.folder().join("celeriac.toml"), file(rig, schedules)).await.unwrap();
 }
 
-async fn scheduler(rig: &Rig, schedules: &str) -> Process {
+pub(super) async fn scheduler(rig: &Rig, schedules: &str) -> Process {
     write(rig, schedules).await;
     let mut scheduler = Process::celeriac(&["scheduler", "-c", "celeriac.toml"], rig.folder());
     scheduler.until(": leading").await;
     scheduler
 }
 
-async fn stop(mut process: Process) {
+pub(super) async fn stop(mut process: Process) {
     process.signal(Signal::TERM);
     let status = process.ended(PATIENCE).await;
     assert!(status.success(), "{status}: {}", process.output());
@@ -162,30 +162,6 @@ async fn what_is_sent_by_hand_and_later_is_told_apart() {
     let next = answer(&rig, &next).await;
     assert_eq!(next[0]["due"], "2026-03-01T01:00:00+00:00");
     assert!(ids.contains(next[0]["id"].as_str().unwrap()));
-}
-
-#[tokio::test]
-async fn a_run_is_left_out_while_the_one_before_has_not_ended() {
-    let rig = Rig::start().await;
-    let slow = r#"
-[schedules.slow]
-task = "slow"
-every = "500ms"
-overlap = "skip"
-[tasks.slow]
-exec = ["sh", "-c", "echo begins >> log; sleep 1.2; echo ends >> log"]
-"#;
-    let mut scheduler = scheduler(&rig, slow).await;
-    let worker = Process::celeriac(&["worker", "-c", "celeriac.toml"], rig.folder());
-    let log = rig.folder().join("log");
-    let lines = || std::fs::read_to_string(&log).unwrap_or_default();
-    eventually("three runs, one after the other", async || lines().lines().count() >= 6).await;
-    scheduler.until("left out, the run before has not ended").await;
-    stop(scheduler).await;
-    stop(worker).await;
-    let lines = lines();
-    let pairs: Vec<&str> = lines.lines().collect();
-    assert!(pairs.chunks_exact(2).all(|pair| pair == ["begins", "ends"]), "{lines}");
 }
 
 #[tokio::test]
