@@ -15,6 +15,8 @@ pub(crate) struct TaskOptions {
     pub(crate) output: Option<Type>,
     pub(crate) by_name: bool,
     queue: Option<LitStr>,
+    priority: Option<u8>,
+    expires: Option<Duration>,
     max_retries: Option<Retries>,
     backoff: Option<(Duration, Duration)>,
     time_limit: Option<Duration>,
@@ -33,7 +35,7 @@ enum Retries {
     Forever,
 }
 
-const KNOWN: &str = "name, queue, max_retries, backoff, time_limit, soft_time_limit, rate, \
+const KNOWN: &str = "name, queue, priority, expires, max_retries, backoff, time_limit, soft_time_limit, rate, \
                      retry_on, give_up_on, ignore_result, skip_finished, ack, kwargs";
 
 impl Parse for TaskOptions {
@@ -60,6 +62,8 @@ impl TaskOptions {
         match name.as_str() {
             "name" => self.name = Some(text(input)?),
             "queue" => self.queue = Some(text(input)?),
+            "priority" => self.priority = Some(priority(input)?),
+            "expires" => self.expires = Some(time::duration(&value(input)?)?),
             "output" => self.output = Some(value(input)?),
             "max_retries" | "retries" => self.max_retries = Some(value(input)?),
             "backoff" => self.backoff = Some(time::backoff(&value(input)?)?),
@@ -102,6 +106,13 @@ impl TaskOptions {
         if let Some(queue) = &self.queue {
             let queue = some(quote!(::std::string::String::from(#queue)));
             set.push(quote!(options.queue = #queue;));
+        }
+        if let Some(priority) = self.priority {
+            let priority = some(quote!(#priority));
+            set.push(quote!(options.priority = #priority;));
+        }
+        if let Some(expires) = self.expires.as_ref().map(limit) {
+            set.push(quote!(options.expires = #expires;));
         }
         match self.max_retries {
             Some(Retries::Times(times)) => {
@@ -183,6 +194,12 @@ impl Parse for Retries {
         let number: LitInt = input.parse().map_err(wrong)?;
         number.base10_parse().map(Self::Times).map_err(wrong)
     }
+}
+
+fn priority(input: ParseStream<'_>) -> Result<u8> {
+    let number: LitInt = value(input)?;
+    let wrong = |error: Error| Error::new(error.span(), "write a priority from 0 to 255");
+    number.base10_parse().map_err(wrong)
 }
 
 fn value<T: Parse>(input: ParseStream<'_>) -> Result<T> {

@@ -1,7 +1,7 @@
 //! What a signature says about how it is sent: the options of Celery's `apply_async`.
 
 use super::SendOptions;
-use super::options::{Expiry, Start};
+use super::options::{Declared, Expiry, Start};
 use crate::clock::{parse_iso, to_iso};
 use crate::protocol::{Format, HeaderValue, Headers, Value, header};
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use std::time::Duration;
 /// Options of `apply_async` by name.
 type Named = BTreeMap<String, Value>;
 
-/// The queue in the declaration of a task that only its sender knows.
-const DECLARED_QUEUE: &str = "celeriac_queue";
+/// The declaration of a task that only its sender knows: a table of what it says.
+const DECLARED: &str = "celeriac_declared";
 
 const STAMPED: &str = "stamped_headers";
 
@@ -47,7 +47,7 @@ impl SendOptions {
         set("reply_to", text(&self.reply_to));
         set("ignore_result", self.ignore_result.map(Value::from));
         set("serializer", self.format.map(|format| format.name().into()));
-        set(DECLARED_QUEUE, text(&self.declared_queue));
+        set(DECLARED, self.declared.to_named());
         let mut headers = self.headers.clone();
         headers.extend(self.retry_header().map(|retry| (header::RETRY.to_owned(), retry)));
         if !headers.is_empty() {
@@ -70,15 +70,13 @@ impl SendOptions {
             reply_to: text("reply_to"),
             ignore_result: named.get("ignore_result").and_then(Value::as_bool),
             format: text("serializer").as_deref().and_then(format),
-            declared_queue: text(DECLARED_QUEUE),
+            declared: named.get(DECLARED).map(Declared::from_named).unwrap_or_default(),
             ..Self::default()
         };
         options.target.queue = text("queue");
         options.target.exchange = text("exchange").filter(|exchange| !exchange.is_empty());
         options.target.routing_key = text("routing_key");
-        let priority = named.get("priority").and_then(Value::as_u64);
-        options.target.priority =
-            priority.map(|priority| u8::try_from(priority).unwrap_or(u8::MAX));
+        options.target.priority = named.get("priority").and_then(priority);
         options.start = match (wait("countdown"), time("eta")) {
             (Some(wait), _) => Start::In(wait),
             (None, Some(time)) => Start::At(time),
@@ -88,6 +86,35 @@ impl SendOptions {
             options.headers.extend(table(headers));
         }
         options
+    }
+}
+
+impl Declared {
+    /// `None` when it says nothing.
+    fn to_named(&self) -> Option<Value> {
+        let Self { queue, priority, expires, ignore_result } = self;
+        let said = [
+            ("queue", queue.as_deref().map(Value::from)),
+            ("priority", priority.map(Value::from)),
+            ("expires", expires.map(|wait| wait.as_secs_f64().into())),
+            ("ignore_result", ignore_result.then_some(true.into())),
+        ];
+        let said: Vec<_> =
+            said.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect();
+        (!said.is_empty()).then_some(Value::Map(said))
+    }
+
+    fn from_named(named: &Value) -> Self {
+        let entries = named.as_map().map_or(&[][..], Vec::as_slice);
+        let get = |name: &str| {
+            entries.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
+        };
+        Self {
+            queue: get("queue").and_then(Value::as_str).map(str::to_owned),
+            priority: get("priority").and_then(priority),
+            expires: get("expires").and_then(seconds),
+            ignore_result: get("ignore_result").and_then(Value::as_bool).unwrap_or_default(),
+        }
     }
 }
 
@@ -104,6 +131,10 @@ pub(super) fn mark(headers: &mut Headers, named: &Named) {
 
 fn format(name: &str) -> Option<Format> {
     [Format::Json, Format::MessagePack].into_iter().find(|format| format.name() == name)
+}
+
+fn priority(value: &Value) -> Option<u8> {
+    value.as_u64().map(|priority| u8::try_from(priority).unwrap_or(u8::MAX))
 }
 
 fn seconds(value: &Value) -> Option<Duration> {
@@ -178,7 +209,13 @@ mod tests {
             .format(Format::Json);
         assert_eq!(SendOptions::from_named(&options.to_named()), options);
         let routed = SendOptions::default().exchange("x").routing_key("k").eta(time);
-        let routed = routed.expires_in(Duration::from_secs(9));
+        let mut routed = routed.expires_in(Duration::from_secs(9));
+        routed.declared = Declared {
+            queue: Some("own".to_owned()),
+            priority: Some(3),
+            expires: Some(Duration::from_secs(60)),
+            ignore_result: true,
+        };
         assert_eq!(SendOptions::from_named(&routed.to_named()), routed);
     }
 

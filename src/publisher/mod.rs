@@ -185,13 +185,16 @@ impl Publisher {
     ) -> Result<Prepared, SendError> {
         let Encoded { task, format, body, options } = encoded;
         let deadline = options.deadline.unwrap_or(self.shared.settings.deadline);
-        let defaults = self.shared.tasks.options(task, options.declared());
+        let defaults = self.shared.tasks.options(task, options.declared.clone().into());
         let keeps_result = !options.ignore_result.unwrap_or(defaults.ignore_result);
         let router = &self.shared.router;
-        let destination = router.route(task, defaults.queue.as_deref(), &options.target);
+        let mut destination = router.route(task, defaults.queue.as_deref(), &options.target);
+        destination.priority = destination.priority.or(defaults.priority);
         let now = self.shared.clock.now();
         let (wait, eta) = options.start.resolve(now);
-        let mut headers = Headers { eta, ..self.headers(task, &options, now) };
+        let expires = options.expires.or(defaults.expires.map(Expiry::In));
+        let expires = expires.map(|expiry| expiry.resolve(now));
+        let mut headers = Headers { eta, expires, ..headers(task, &options) };
         finish(&mut headers);
         let id = headers.id.clone();
         let properties = Properties {
@@ -399,27 +402,6 @@ impl Publisher {
         DeclareError::Interrupted(reason.unwrap_or_else(|| "the broker does not answer".to_owned()))
     }
 
-    fn headers(&self, task: &str, options: &SendOptions, now: SystemTime) -> Headers {
-        let id = options.id.clone().unwrap_or_else(TaskId::random);
-        let expires = match options.expires {
-            Some(expiry) => Some(expiry.resolve(now)),
-            None => self.shared.tasks.get(task).expires().map(|wait| now + wait),
-        };
-        let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
-        let (hard, soft) = (seconds(options.time_limit), seconds(options.soft_limit));
-        let mut extra = options.headers.clone();
-        if let Some(retry) = options.retry_header() {
-            extra.insert(header::RETRY.to_owned(), retry);
-        }
-        Headers {
-            expires,
-            time_limits: TimeLimits { hard, soft },
-            ignore_result: options.ignore_result,
-            extra,
-            ..Headers::new(task, id)
-        }
-    }
-
     /// The envelope with its body compressed, if it is large and the settings say so.
     fn compressed(&self, mut envelope: Envelope) -> Result<Envelope, SendError> {
         let settings = &self.shared.settings;
@@ -473,6 +455,23 @@ impl Serializer {
             Self::Msgpack => Format::MessagePack,
             Self::Json => Format::Json,
         }
+    }
+}
+
+/// The headers that the options tell of, but for times.
+fn headers(task: &str, options: &SendOptions) -> Headers {
+    let id = options.id.clone().unwrap_or_else(TaskId::random);
+    let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
+    let (hard, soft) = (seconds(options.time_limit), seconds(options.soft_limit));
+    let mut extra = options.headers.clone();
+    if let Some(retry) = options.retry_header() {
+        extra.insert(header::RETRY.to_owned(), retry);
+    }
+    Headers {
+        time_limits: TimeLimits { hard, soft },
+        ignore_result: options.ignore_result,
+        extra,
+        ..Headers::new(task, id)
     }
 }
 

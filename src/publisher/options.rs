@@ -39,10 +39,30 @@ pub struct SendOptions {
     pub(crate) deadline: Option<Duration>,
     pub(crate) unique: Option<Unique>,
     pub(crate) embed: Embed,
-    /// The queue in the task's own declaration, which configuration overrides.
-    pub(crate) declared_queue: Option<String>,
-    /// Whether the task's own declaration says that no result is stored.
-    pub(crate) declared_silent: bool,
+    pub(crate) declared: Declared,
+}
+
+/// What the task's own declaration says that matters before it runs. Configuration overrides it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Declared {
+    pub(crate) queue: Option<String>,
+    pub(crate) priority: Option<u8>,
+    pub(crate) expires: Option<Duration>,
+    pub(crate) ignore_result: bool,
+}
+
+impl From<TaskOptions> for Declared {
+    fn from(options: TaskOptions) -> Self {
+        let TaskOptions { queue, priority, expires, ignore_result, .. } = options;
+        Self { queue, priority, expires, ignore_result }
+    }
+}
+
+impl From<Declared> for TaskOptions {
+    fn from(declared: Declared) -> Self {
+        let Declared { queue, priority, expires, ignore_result } = declared;
+        Self { queue, priority, expires, ignore_result, ..Self::default() }
+    }
 }
 
 /// When a task may start.
@@ -69,15 +89,12 @@ pub(crate) enum Expiry {
 impl SendOptions {
     /// The options of a call of `T` that says nothing itself.
     pub(crate) fn of<T: Task>() -> Self {
-        let TaskOptions { queue, ignore_result, .. } = T::options();
-        Self { declared_queue: queue, declared_silent: ignore_result, ..Self::default() }
+        Self { declared: T::options().into(), ..Self::default() }
     }
 
     /// The same options, for the task that `other` are for.
     pub(crate) fn declared_as(self, other: &Self) -> Self {
-        let (declared_queue, declared_silent) =
-            (other.declared_queue.clone(), other.declared_silent);
-        Self { declared_queue, declared_silent, ..self }
+        Self { declared: other.declared.clone(), ..self }
     }
 
     /// The task's id, instead of a random one. Sending the same id again is recognisably the same
@@ -220,12 +237,6 @@ impl SendOptions {
     /// The result is wanted, even if the task stores none by itself.
     pub fn keep_result(self) -> Self {
         Self { ignore_result: Some(false), ..self }
-    }
-
-    /// What the task declares, as far as it matters before the task runs.
-    pub(crate) fn declared(&self) -> TaskOptions {
-        let (queue, ignore_result) = (self.declared_queue.clone(), self.declared_silent);
-        TaskOptions { queue, ignore_result, ..TaskOptions::default() }
     }
 
     /// How the arguments are written.

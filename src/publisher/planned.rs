@@ -1,15 +1,17 @@
 //! Sending what a workflow has planned.
 
 use super::apply::mark;
+use super::options::Declared;
 use super::{Encoded, Publisher, SendError, SendOptions, Sent};
 use crate::canvas::Message;
 use crate::protocol::{Body, Format};
+use crate::task::TaskOptions;
 
 impl Publisher {
     /// Sends one message of a workflow and waits for the broker's confirm.
     ///
     /// It is written in the format that its signature names, else in `format`, else as the settings
-    /// say. `declared` is the queue in the task's own declaration, if the sender knows it.
+    /// say. `declared` is the task's own declaration, if the sender knows it.
     ///
     /// # Errors
     ///
@@ -21,12 +23,14 @@ impl Publisher {
         &self,
         message: &Message,
         format: Option<Format>,
-        declared: Option<&str>,
+        declared: Option<TaskOptions>,
     ) -> Result<Sent, SendError> {
         let mut options = SendOptions::from_named(&message.options);
         options.id = Some(message.id.clone());
         options.reply_to.clone_from(&message.reply_to);
-        options.declared_queue = options.declared_queue.or(declared.map(str::to_owned));
+        if options.declared == Declared::default() {
+            options.declared = declared.map(Declared::from).unwrap_or_default();
+        }
         let format = options.format.or(format).unwrap_or(self.shared.settings.serializer.format());
         let Message { given, args, kwargs, embed, .. } = message;
         let body = Body::encode_given(format, given.as_ref(), args, kwargs, embed)?;

@@ -8,6 +8,12 @@ use std::time::Duration;
 pub struct TaskOptions {
     /// The queue it goes to when neither the call nor a route says otherwise.
     pub queue: Option<String>,
+    /// Its priority when neither the call nor a route says otherwise, on a queue that has
+    /// priorities; higher goes first.
+    pub priority: Option<u8>,
+    /// An attempt that has not begun this long after the call is not begun any more; `None` for
+    /// never.
+    pub expires: Option<Duration>,
     /// When and how often it is tried again.
     pub retry: RetryPolicy,
     /// The task is asked to stop after this long; `None` for no limit.

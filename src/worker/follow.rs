@@ -253,13 +253,17 @@ impl Settling<'_> {
 
     async fn send_message(&self, message: &Message) -> Result<(), Halt> {
         let known = self.cx.known(&message.task);
-        let declared = known.as_ref().and_then(|known| known.options.queue.as_deref());
-        // What nobody has routed stays here, where it is known, if the default queue is elsewhere.
-        let stays = known.is_some() && !self.cx.consumes_default;
-        let declared = declared.or(stays.then_some(&*self.attempt.queue));
+        let declared = known.as_ref().map(|known| {
+            let mut declared = known.options.clone();
+            // What nobody has routed stays here, where it is known, if the default queue is
+            // elsewhere.
+            let stays = !self.cx.consumes_default;
+            declared.queue = declared.queue.or(stays.then(|| self.attempt.queue.to_string()));
+            declared
+        });
         let format = Some(self.attempt.body.format());
         loop {
-            let sending = self.cx.publisher.send_planned(message, format, declared);
+            let sending = self.cx.publisher.send_planned(message, format, declared.clone());
             match Box::pin(sending).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.is_transient() => {

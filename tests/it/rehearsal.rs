@@ -6,9 +6,10 @@ use celeriac::archive::Reason;
 use celeriac::clock::Clock;
 use celeriac::config::Config;
 use celeriac::handler::{Failure, Output, Registry, TaskContext, TaskError};
-use celeriac::publisher::SendOptions;
+use celeriac::prelude::task;
+use celeriac::publisher::{Call, SendOptions};
 use celeriac::task::{
-    Argument, ArgumentError, Given, Param, RetryPolicy, Task, TaskOptions, Written,
+    Argument, ArgumentError, Given, Param, RetryPolicy, Task, TaskOptions, TaskSettings, Written,
 };
 use celeriac::testing::TestWorker;
 use celeriac::topology::QueueTable;
@@ -313,4 +314,34 @@ async fn a_task_with_a_value_is_not_run_again_when_its_message_comes_again() {
     let other = call("two").await;
     again.drain().await;
     assert_eq!((other.result().await.unwrap(), *runs.lock().unwrap()), (2, 2));
+}
+
+#[task(name = "shop.urgent", priority = 7, expires = "5s")]
+async fn urgent() {}
+
+#[tokio::test]
+async fn priority_and_expiry_are_the_calls_the_files_or_the_attributes() {
+    let sent = async |app: &App, call: Call<urgent>| {
+        call.delay(app).await.unwrap().sent().destination.priority
+    };
+    let app = App::in_memory();
+    assert_eq!(sent(&app, urgent()).await, Some(7));
+    assert_eq!(sent(&app, urgent().priority(1)).await, Some(1));
+    let worker = TestWorker::new(&app).register::<urgent>();
+    assert_eq!(worker.drain().await.of::<urgent>().succeeded(), 2);
+
+    urgent().countdown(seconds(6)).delay(&app).await.unwrap();
+    urgent().countdown(seconds(6)).expires(seconds(7)).delay(&app).await.unwrap();
+    worker.advance(seconds(6)).await;
+    let runs = worker.report().of::<urgent>();
+    assert_eq!(runs.succeeded(), 3);
+    let expired =
+        |ending: &&Ending| matches!(ending, Ending::Archived { reason: Reason::Expired, .. });
+    assert_eq!(runs.endings().into_iter().filter(expired).count(), 1, "{runs:?}");
+
+    let mut config = Config::default();
+    let own = TaskSettings { priority: Some(3), ..TaskSettings::default() };
+    config.tasks.insert("shop.urgent", own);
+    let app = App::in_memory_with(config).unwrap();
+    assert_eq!(sent(&app, urgent()).await, Some(3));
 }

@@ -21,9 +21,20 @@ impl Checks<'_> {
                 let path = self.inherited("tasks", name, &["queue"]);
                 self.expect_queue(queue, &path);
             }
+            self.task_priority(name, &task);
             self.limits(name, &task);
             self.backoff(name, &task);
             self.kind(name, &task);
+        }
+    }
+
+    fn task_priority(&mut self, name: &str, task: &TaskSettings) {
+        let Some(queue) = task.queue.as_deref().filter(|_| task.priority.is_some()) else { return };
+        if self.config.queues.get(queue).max_priority.is_none() {
+            let path = self.inherited("tasks", name, &["priority"]);
+            let title = format!("task `{name}`: queue `{queue}` has no priorities");
+            let label = format!("no effect without max_priority in [queues.{queue}]");
+            self.warn(title, &path, &label);
         }
     }
 

@@ -63,6 +63,11 @@ pub struct TaskSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"default")]
     pub queue: Option<String>,
+    /// Its priority from 0 to 255, unless a route or the call says otherwise; higher goes first.
+    /// Only a queue with `max_priority` minds it. Default: none, which counts as 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 5)]
+    pub priority: Option<u8>,
     /// How often a failed task is tried again: a number, 0 for never, or "forever". Default 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 3)]
@@ -107,6 +112,11 @@ pub struct TaskSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = true)]
     pub store_result: Option<bool>,
+    /// Do not run a task again that has a value: when its message is handed out again, the result
+    /// backend is asked first. Needs a backend that keeps results. Default false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = false)]
+    pub skip_finished: Option<bool>,
 
     /// Makes the task a program: its path and arguments, started without a shell. `{name}` is
     /// replaced by the keyword argument of that name, `{0}` by the first positional one. The
@@ -173,15 +183,12 @@ impl TaskSettings {
         self.max_output.unwrap_or(1 << 20)
     }
 
-    /// How long after sending the task may still start; `None` for ever.
-    pub fn expires(&self) -> Option<Duration> {
-        self.expires.filter(|wait| !wait.is_zero())
-    }
-
     /// `declared` with everything replaced that these settings say.
     fn override_options(self, declared: TaskOptions) -> TaskOptions {
         TaskOptions {
             queue: self.queue.or(declared.queue),
+            priority: self.priority.or(declared.priority),
+            expires: limit(self.expires, declared.expires),
             retry: RetryPolicy {
                 max_retries: self.retries.map_or(declared.retry.max_retries, Retries::max),
                 backoff: self.backoff.unwrap_or_default().over(&declared.retry.backoff),
@@ -192,7 +199,7 @@ impl TaskSettings {
             time_limit: limit(self.time_limit, declared.time_limit),
             rate: self.rate.map(Rate::per_second).or(declared.rate),
             ignore_result: self.store_result.map_or(declared.ignore_result, |store| !store),
-            skip_finished: declared.skip_finished,
+            skip_finished: self.skip_finished.unwrap_or(declared.skip_finished),
             acknowledge_early: self
                 .ack
                 .map_or(declared.acknowledge_early, |ack| ack == Acknowledge::Early),
@@ -210,6 +217,7 @@ impl Inherit for TaskSettings {
     fn or(self, parent: &Self) -> Self {
         Self {
             queue: self.queue.or_else(|| parent.queue.clone()),
+            priority: self.priority.or(parent.priority),
             retries: self.retries.or(parent.retries),
             backoff: BackoffTable::inherit(self.backoff, parent.backoff.as_ref()),
             retry_on: self.retry_on.or_else(|| parent.retry_on.clone()),
@@ -220,6 +228,7 @@ impl Inherit for TaskSettings {
             rate: self.rate.or(parent.rate),
             ack: self.ack.or(parent.ack),
             store_result: self.store_result.or(parent.store_result),
+            skip_finished: self.skip_finished.or(parent.skip_finished),
             workdir: self.workdir.or_else(|| parent.workdir.clone()),
             env: self.env.or_else(|| parent.env.clone()),
             stdin: self.stdin.or(parent.stdin),

@@ -26,6 +26,9 @@ async fn nameless() {}
 #[task(queue = "a", queue = "b")]
 async fn twice() {}
 
+#[task(priority = 256)]
+async fn no_priority() {}
+
 #[task(retry_on = [String])]
 async fn no_error() {}
 
