@@ -1,6 +1,7 @@
 //! What follows an outcome. Pure: the table of all rules is the test at the end.
 
 use super::outcome::Outcome;
+use super::report::NOT_REGISTERED;
 use crate::archive::Reason;
 use crate::canvas::Canvas;
 use crate::handler::{Failure, TaskError};
@@ -98,7 +99,7 @@ pub(super) fn decide(outcome: &Outcome, judging: Judging<'_>) -> Decision {
         }
         Outcome::Unknown(_) => Decision::Bury {
             reason: Reason::Unknown,
-            error: TaskError::new("NotRegistered", "no worker of this queue knows the task"),
+            error: TaskError::new(NOT_REGISTERED, "no worker of this queue knows the task"),
         },
         Outcome::Poison(deliveries) => Decision::Bury {
             reason: Reason::Poison,

@@ -51,8 +51,8 @@ pub(super) fn error(
     cx: &Context,
 ) -> Result<Document, EncodeError> {
     let id = attempt.headers.id.clone();
-    let exception = StoredException::new(&error.kind, error.message.as_str(), module(&error.kind));
-    let mut result = StoredResult::failure(id, exception, error.detail.clone(), cx.clock.now());
+    let (exception, detail) = exception(attempt, error);
+    let mut result = StoredResult::failure(id, exception, detail, cx.clock.now());
     if !state.is_ready() {
         result.date_done = None;
     }
@@ -68,9 +68,8 @@ pub(super) fn unreached(
     error: &TaskError,
     cx: &Context,
 ) -> Result<Document, EncodeError> {
-    let exception = StoredException::new(&error.kind, error.message.as_str(), module(&error.kind));
-    let id = task.id.clone();
-    let mut result = StoredResult::failure(id, exception, error.detail.clone(), cx.clock.now());
+    let (exception, detail) = exception(attempt, error);
+    let mut result = StoredResult::failure(task.id.clone(), exception, detail, cx.clock.now());
     result.group_id.clone_from(&task.group);
     result.state = state;
     let format = cx.reporting.format.unwrap_or_else(|| attempt.body.format());
@@ -81,6 +80,17 @@ pub(super) fn unreached(
         body: result.encode(format)?.into(),
         state: result.state,
     })
+}
+
+/// An error as Python raises it, and its traceback.
+fn exception(attempt: &Attempt, error: &TaskError) -> (StoredException, Option<String>) {
+    let module = module(&error.kind);
+    // Python makes a sentence of the exception's name and the task's.
+    if error.kind == NOT_REGISTERED && attempt.known.is_none() {
+        let exception = StoredException::new(&error.kind, attempt.headers.task.as_str(), module);
+        return (exception, Some(error.message.clone()));
+    }
+    (StoredException::new(&error.kind, error.message.as_str(), module), error.detail.clone())
 }
 
 /// Passes reports of progress on until the task has ended. Never completes. Lossy: what is not
@@ -135,10 +145,13 @@ fn extended(attempt: &Attempt, cx: &Context) -> BTreeMap<String, Value> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Celery's name of the error of a task that no worker knows.
+pub(super) const NOT_REGISTERED: &str = "NotRegistered";
+
 /// The Python module of an exception that Celery's clients know, so that they raise that one.
 fn module(kind: &str) -> Option<&'static str> {
     match kind {
-        "NotRegistered"
+        NOT_REGISTERED
         | "TaskRevokedError"
         | "Reject"
         | "ChordError"

@@ -5,6 +5,7 @@ Which queue a task goes to is chosen by whoever sends it: `PY` and `RS` name the
 """
 
 import os
+import time
 
 import redis
 from celery import Celery, shared_task
@@ -84,6 +85,11 @@ def blame(failed, **label):
     return failed
 
 
+@both("sleep")
+def sleep():
+    time.sleep(60)
+
+
 @both("replace", bind=True)
 def replace(self, *args, by):
     return self.replace(app.signature(by))
@@ -101,11 +107,11 @@ def see(self, *args, **kwargs):
         "eta": request.eta is not None,
         "expires": request.expires is not None,
         "group": request.group,
-        "root": request.root_id,
+        "root": request.root_id or request.id,
         "parent": request.parent_id,
-        "limits": request.timelimit,
+        "limits": [limit and float(limit) for limit in request.timelimit or [None, None]],
         "shadow": request.shadow,
-        "stamps": request.stamps,
+        "stamps": request.stamps or {},
         "argsrepr": request.argsrepr,
         "mine": getattr(request, "mine", None),
     }

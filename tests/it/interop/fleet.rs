@@ -1,14 +1,19 @@
 //! A worker of Celery's and one of ours with the same tasks, and programs that call them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use celeriac::canvas::Canvas;
 use celeriac::config::Config;
-use celeriac::handler::{Failure, Output, Registry, TaskContext, TaskError};
+use celeriac::handler::{Failure, Handler, Output, Registry, TaskContext, TaskError};
 use celeriac::protocol::{Body, HeaderValue, Signature, Value};
 use celeriac::publisher::Serializer;
 use celeriac::results::Backend;
+use celeriac::secret::SecretUrl;
+use celeriac::task::{RetryPolicy, TaskOptions};
 use celeriac::topology::{QueueKind, QueueTable, RouteSettings};
+use futures::future::BoxFuture;
 use serde_json::json;
 
 use crate::rig::{Celery, PATIENCE, Process, Rig, Running, Server, Signal, config};
@@ -38,15 +43,26 @@ impl Fleets {
         let worker = [&worker[..], &["--loglevel=INFO", "--without-mingle", "--without-gossip"]];
         let env = [("REDIS_URL", redis.url())];
         let mut theirs = celery.python(&worker.concat(), &env, &rig.url(), rig.folder());
-        let ours = Running::with(settings(&rig, &redis), registry(&redis.url())).await;
+        let ours = Running::with(settings(&rig, &redis, RUST), registry(&redis.url())).await;
         theirs.until("ready.").await;
         Some(Self { ours, theirs, celery, rig, redis })
     }
 
-    /// Runs a Python program that finds the tasks in its module `app`, with Redis as its result
-    /// backend; those of `py.*` and `rs.*` go to these queues.
-    pub(super) fn python(&self, program: &str, arguments: &[&str], py: &str, rs: &str) -> Process {
-        let env = [("REDIS_URL", self.redis.url()), ("PY", py.into()), ("RS", rs.into())];
+    /// Another worker of ours, with results through RabbitMQ alone and a queue of its own.
+    pub(super) async fn over_rpc(&self, queue: &str) -> Running {
+        let mut settings = settings(&self.rig, &self.redis, queue);
+        settings.results.backend = Backend::Rpc;
+        settings.results.url = SecretUrl::default();
+        Running::with(settings, registry(&self.redis.url())).await
+    }
+
+    /// Runs a Python program that finds the tasks in its module `app`; those of `py.*` and `rs.*`
+    /// go to these queues. Results are in Redis, unless they go `over_rpc`.
+    pub(super) fn python(&self, program: &str, arguments: &[&str], queues: Queues<'_>) -> Process {
+        let redis = self.redis.url();
+        let backend = if queues.over_rpc { "rpc://".to_owned() } else { redis.clone() };
+        let (py, rs) = (queues.py.to_owned(), queues.rs.to_owned());
+        let env = [("REDIS_URL", redis), ("BACKEND", backend), ("PY", py), ("RS", rs)];
         let arguments = [&["-c", program], arguments].concat();
         self.celery.python(&arguments, &env, &self.rig.url(), self.rig.folder())
     }
@@ -58,12 +74,36 @@ impl Fleets {
     }
 }
 
+/// Where a Python program sends tasks, and how it hears of them.
+#[derive(Clone, Copy)]
+pub(super) struct Queues<'a> {
+    py: &'a str,
+    rs: &'a str,
+    over_rpc: bool,
+}
+
+impl Queues<'_> {
+    /// Everything to Celery's worker.
+    pub(super) const THEIRS: Self = Self { py: "py", rs: "py", over_rpc: false };
+    /// To each its own.
+    pub(super) const MIXED: Self = Self { py: "py", rs: RUST, over_rpc: false };
+    /// Everything to ours.
+    pub(super) const OURS: Self = Self { py: RUST, rs: RUST, over_rpc: false };
+}
+
+impl<'a> Queues<'a> {
+    /// Everything to a worker of ours with results over RabbitMQ.
+    pub(super) fn over_rpc(queue: &'a str) -> Self {
+        Self { py: queue, rs: queue, over_rpc: true }
+    }
+}
+
 /// One line of a program, by its name.
 pub(super) type Rows = BTreeMap<String, serde_json::Value>;
 
 /// What a program has printed until it said that it was done: a row of JSON in each line.
 pub(super) async fn rows(program: &mut Process) -> Rows {
-    program.until("done").await;
+    program.until("that is all").await;
     let output = program.output();
     let lines = output.lines().filter(|line| line.starts_with('{'));
     lines
@@ -75,16 +115,17 @@ pub(super) async fn rows(program: &mut Process) -> Rows {
 }
 
 /// Declares its queue as Celery does, and routes to Celery's.
-fn settings(rig: &Rig, redis: &Server) -> Config {
+fn settings(rig: &Rig, redis: &Server, queue: &str) -> Config {
     let mut config = config(&rig.url(), QueueKind::Classic);
     let table = QueueTable {
         kind: Some(QueueKind::Classic),
         dead_letter: Some(false),
         ..QueueTable::default()
     };
-    config.queues.insert(RUST, table);
-    config.worker.queues = vec![RUST.to_owned()];
-    for (tasks, queue) in [("py.*", "py"), ("rs.*", RUST)] {
+    config.queues.insert(queue, table);
+    config.worker.queues = vec![queue.to_owned()];
+    config.worker.unknown_grace = Duration::ZERO;
+    for (tasks, queue) in [("py.*", "py"), ("rs.*", queue)] {
         let route = RouteSettings { queue: Some(queue.to_owned()), ..RouteSettings::default() };
         config.routes.0.push((tasks.to_owned(), route));
     }
@@ -117,8 +158,11 @@ fn registry(redis: &str) -> Registry {
         let fails = kwargs.get("fails").and_then(Value::as_u64).unwrap_or(1);
         match u64::from(cx.headers.retries) < fails {
             true => Err(Failure::Retry {
-                after: Some(std::time::Duration::ZERO),
-                error: TaskError::new("ValueError", "not yet"),
+                after: Some(Duration::ZERO),
+                error: TaskError {
+                    detail: Some("in Rust".to_owned()),
+                    ..TaskError::new("ValueError", "not yet")
+                },
             }),
             false => Ok(Output::new(sum(body)?)),
         }
@@ -129,6 +173,9 @@ fn registry(redis: &str) -> Registry {
         let by = Signature::from_value(by).map_err(unfit)?;
         cx.replace(Canvas::read(by).map_err(unfit)?)
     });
+    let retry = RetryPolicy { max_retries: Some(0), ..RetryPolicy::default() };
+    let options = TaskOptions { retry, ..TaskOptions::default() };
+    registry.add("rs.sleep", options, Arc::new(Sleep)).unwrap();
     add(&mut registry, "see", |cx, body| {
         let headers = &cx.headers;
         let limits = headers.time_limits;
@@ -162,6 +209,15 @@ fn registry(redis: &str) -> Registry {
         }
     }
     registry
+}
+
+/// Ends at its time limit.
+struct Sleep;
+
+impl Handler for Sleep {
+    fn call(&self, _: TaskContext, _: Arc<Body>) -> BoxFuture<'static, Ended> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// Notes that it was called, where the program that called it looks.

@@ -1,4 +1,5 @@
 //! A Celery fleet and ours on one broker and one Redis, doing the same work.
 
+mod calls;
 mod fleet;
 mod shapes;

@@ -9,7 +9,7 @@ use celeriac::protocol::Signature;
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use super::fleet::{Fleets, RUST, Rows, rows};
+use super::fleet::{Fleets, Queues, Rows, rows};
 use crate::rig::{PATIENCE, Running};
 
 const SHAPES: &str = include_str!("shapes.py");
@@ -41,11 +41,11 @@ const IN_ANOTHER_ORDER: &str = "chain ending in a group of groups";
 #[tokio::test]
 async fn every_shape_ends_as_with_celerys_own_workers() {
     let Some(fleets) = Fleets::start().await else { return };
-    let python = |arguments: &[&str], py, rs| fleets.python(SHAPES, arguments, py, rs);
-    let mut theirs = python(&["run", "theirs"], "py", "py");
-    let mut mixed = python(&["run", "mixed"], "py", RUST);
-    let mut ours = python(&["run", "ours"], RUST, RUST);
-    let mut shown = python(&["show", "sent"], "py", RUST);
+    let python = |arguments: &[&str], queues| fleets.python(SHAPES, arguments, queues);
+    let mut theirs = python(&["run", "theirs"], Queues::THEIRS);
+    let mut mixed = python(&["run", "mixed"], Queues::MIXED);
+    let mut ours = python(&["run", "ours"], Queues::OURS);
+    let mut shown = python(&["show", "sent"], Queues::MIXED);
     let sent = async {
         let shown = rows(&mut shown).await;
         send(&fleets.ours, shown).await
