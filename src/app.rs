@@ -199,7 +199,7 @@ impl App {
     /// # }
     /// ```
     pub fn schedule(&self, name: impl Into<String>) -> Making<'_> {
-        Making::new(name, &self.entries)
+        Making::new(name, &self.entries).written_in(self.config.publisher.serializer.format())
     }
 
     /// A scheduler of the schedules in the configuration and in code. It connects by itself when it

@@ -188,6 +188,65 @@ error: schedule `a`: task `mail.send` needs argument `user` and positional argum
     assert!(load(&with("task = \"reports.nightly\"")).is_ok(), "another program's task");
 }
 
+#[celeriac::prelude::task(name = "check.mail")]
+async fn check_mail(
+    user: u64,
+    #[arg(default = "plain".to_owned())] template: String,
+) -> anyhow::Result<()> {
+    let _ = (user, template);
+    Ok(())
+}
+
+#[test]
+fn the_arguments_of_a_schedule_fit_a_task_of_this_program() {
+    let with = |name: &str, schedule: &str| {
+        format!("[schedules.{name}]\ntask = \"check.mail\"\ncron = '@daily'\n{schedule}\n")
+    };
+    let wrong = [
+        with("a", "args = [\"forty-two\"]"),
+        with("b", "args = [1]\nkwargs = { tmplate = \"x\" }"),
+        with("c", "kwargs = { template = \"x\" }"),
+        with("d", "args = [1, \"x\", 3]"),
+        with("e", "args = [1]\nkwargs = { template = 5 }"),
+    ];
+    assert_eq!(
+        report(&wrong.concat()),
+        "\
+error: schedule `a`: argument `user`: text is not the type that is wanted here
+ --> celeriac.toml:4:9
+  |
+4 | args = [\"forty-two\"]
+  |         ^^^^^^^^^^^ check.mail takes user: u64, template: String (optional)
+
+error: schedule `b`: check.mail() got an unexpected keyword argument `tmplate`; it takes user, template
+ --> celeriac.toml:9:22
+  |
+9 | kwargs = { tmplate = \"x\" }
+  |                      ^^^ check.mail takes user: u64, template: String (optional)
+
+error: schedule `c`: check.mail() is missing argument `user` (u64)
+  --> celeriac.toml:13:10
+   |
+13 | kwargs = { template = \"x\" }
+   |          ^^^^^^^^^^^^^^^^^^ check.mail takes user: u64, template: String (optional)
+
+error: schedule `d`: check.mail() takes 2 positional arguments, 3 were given
+  --> celeriac.toml:17:17
+   |
+17 | args = [1, \"x\", 3]
+   |                 ^ check.mail takes user: u64, template: String (optional)
+
+error: schedule `e`: argument `template`: invalid type: integer `5`, expected a string
+  --> celeriac.toml:22:23
+   |
+22 | kwargs = { template = 5 }
+   |                       ^ check.mail takes user: u64, template: String (optional)
+
+5 errors in 1 file"
+    );
+    assert!(load(&with("a", "args = [1]\nkwargs = { template = \"x\" }")).is_ok());
+}
+
 #[test]
 fn two_schedules_of_one_name_are_one_too_many() {
     let two = report("[schedules.a]\ntask = \"x\"\n[schedules.a]\ntask = \"y\"\n");

@@ -26,6 +26,7 @@ pub use function::{Arguments, Kwargs};
 pub use output::Output;
 pub use registry::{DuplicateTask, Registered, Registry};
 pub use template::TemplateError;
+pub(crate) use typed::linked;
 pub use typed::{
     Attempt, BoxError, CheckReport, Definition, ErrorKind, Extract, Finding, Invocation,
     MessageHandler, Need, Registration, Return, Run, State, States, Surrounds, TaskRequest,

@@ -5,6 +5,8 @@ use super::entries::Entries;
 use super::entry::{Entry, EntryError};
 use super::settings::{Missed, Overlap, ScheduleSettings};
 use crate::clock::to_iso;
+use crate::handler::linked;
+use crate::protocol::Format;
 use crate::publisher::{Call, SendOptions};
 use crate::task::Task;
 use serde::Serialize;
@@ -20,6 +22,7 @@ pub struct Making<'a> {
     name: String,
     settings: ScheduleSettings,
     entries: &'a watch::Sender<Entries>,
+    format: Format,
 }
 
 /// Everything that is wrong with an entry.
@@ -39,7 +42,17 @@ impl fmt::Display for EntryErrors {
 impl<'a> Making<'a> {
     /// Begins an entry that goes to `entries`.
     pub fn new(name: impl Into<String>, entries: &'a watch::Sender<Entries>) -> Self {
-        Self { name: name.into(), settings: ScheduleSettings::default(), entries }
+        Self {
+            name: name.into(),
+            settings: ScheduleSettings::default(),
+            entries,
+            format: Format::Json,
+        }
+    }
+
+    /// Its arguments are checked as they will be written.
+    pub(crate) fn written_in(self, format: Format) -> Self {
+        Self { format, ..self }
     }
 
     /// Due by a cron expression: five fields, or six with seconds in front.
@@ -134,7 +147,8 @@ impl<'a> Making<'a> {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with it; also when it names a `#[task]` of this program that cannot
+    /// read these arguments.
     pub fn call(
         self,
         task: impl Into<String>,
@@ -164,6 +178,10 @@ impl<'a> Making<'a> {
             Value::Null => Map::new(),
             _ => return Err(self.wrong("kwargs", "the keyword arguments are no map")),
         };
+        if let Some(known) = linked().find(|known| known.name() == entry.task) {
+            let fits = known.fits(self.format, &args, &kwargs);
+            fits.map_err(|error| self.wrong("args", &error.to_string()))?;
+        }
         let entries = self.entries.borrow().clone();
         let options = entry.options.over(options);
         let entries = entries.with(Entry { args, kwargs, options, ..entry });
@@ -234,5 +252,21 @@ mod tests {
             ["jitter", "missed_within"]
         );
         assert!(Making::new("x", &entries).call("t", &(), &()).is_err());
+    }
+
+    #[celeriac::prelude::task(name = "making.sum")]
+    async fn sum(a: i64, b: i64) -> anyhow::Result<i64> {
+        Ok(a + b)
+    }
+
+    #[test]
+    fn a_task_of_this_program_is_given_arguments_it_can_read() {
+        let entries = watch::Sender::new(Entries::default());
+        let often = |name: &str| Making::new(name, &entries).every(Duration::from_secs(60));
+        let wrong = often("x").call("making.sum", &(1, "two"), &()).unwrap_err().to_string();
+        assert!(wrong.starts_with("schedule `x`: argument `b`: invalid type: string"), "{wrong}");
+        let few = often("x").call("making.sum", &(1,), &()).unwrap_err().to_string();
+        assert!(few.contains("missing argument `b` (i64)"), "{few}");
+        often("x").call("making.sum", &(1, 2), &()).unwrap();
     }
 }

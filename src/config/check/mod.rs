@@ -5,6 +5,7 @@ mod broker;
 mod queues;
 mod results;
 mod schedules;
+mod signatures;
 mod tasks;
 
 use super::Config;

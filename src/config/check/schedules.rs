@@ -5,10 +5,10 @@ use super::super::problem::Problem;
 use super::super::tree::path_of;
 use super::Checks;
 use crate::clock::{Clock, SystemClock};
-use crate::handler::missing_arguments;
+use crate::handler::{Definition, linked, missing_arguments};
 use crate::scheduler::{Entry, EntryError, Missed, Overlap, Schedule, ScheduleSettings};
 use crate::topology::{Router, Target};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 impl Checks<'_> {
@@ -31,8 +31,9 @@ impl Checks<'_> {
             }
         }
         let known: BTreeSet<String> = self.known_queues().into_iter().map(str::to_owned).collect();
+        let linked: HashMap<&str, Definition> = linked().map(|it| (it.name(), it)).collect();
         for (name, schedule) in self.config.schedules.iter() {
-            self.task_of(name, &schedule);
+            self.task_of(name, &schedule, &linked);
             match Entry::new(name, &schedule, SystemClock.now()) {
                 Ok(entry) => self.entry(&entry, &schedule),
                 Err(errors) => errors.into_iter().for_each(|error| self.entry_error(error)),
@@ -100,12 +101,20 @@ impl Checks<'_> {
     }
 
     /// A task of another program is nobody's mistake; one that is spelt almost like a known one is.
-    fn task_of(&mut self, name: &str, settings: &ScheduleSettings) {
+    fn task_of(
+        &mut self,
+        name: &str,
+        settings: &ScheduleSettings,
+        linked: &HashMap<&str, Definition>,
+    ) {
         let Some(task) = settings.task.as_deref() else { return };
         let path = path_of(["schedules", name, "task"]);
         let tasks = &self.config.tasks;
+        if let Some(definition) = linked.get(task) {
+            return self.signature(name, settings, definition);
+        }
         if !tasks.is_defined(task) {
-            let known: Vec<&str> = tasks.names().collect();
+            let known: Vec<&str> = tasks.names().chain(linked.keys().copied()).collect();
             if let Some(near) = nearest(task, &known) {
                 let title = format!("schedule `{name}`: there is no task `{task}`");
                 self.error(title, &path, &format!("did you mean \"{near}\"?"));

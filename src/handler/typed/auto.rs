@@ -20,6 +20,11 @@ impl Registration {
     }
 }
 
+/// Every `#[task]` that is linked into this program, for who only wants to know.
+pub(crate) fn linked() -> impl Iterator<Item = Definition> {
+    inventory::iter::<Registration>.into_iter().map(|task| (task.define)())
+}
+
 impl TaskSet {
     /// Every `#[task]` that is linked into this program.
     ///

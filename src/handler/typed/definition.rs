@@ -4,8 +4,13 @@ use super::layer::{self, Layered, TaskLayer, TaskService};
 use super::run::{Attempt, Invocation, Run};
 use super::{Need, States};
 use crate::handler::{Failure, Handler, TaskContext};
-use crate::protocol::Body;
-use crate::task::{Param, Task, TaskOptions};
+use crate::ids::TaskId;
+use crate::protocol::{
+    Body, DecodeError, Embed, EncodeError, Envelope, Format, Headers, Limits, Properties,
+    Unreadable,
+};
+use crate::task::{ArgumentError, Given, Param, Task, TaskOptions};
+use serde_json::{Map, Value};
 use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +26,7 @@ pub struct Definition {
     needs: Vec<Need>,
     layers: Vec<TaskLayer>,
     start: Start,
+    fits: fn(Given<'_>) -> Result<(), ArgumentError>,
     identity: TypeId,
 }
 
@@ -33,7 +39,8 @@ impl Definition {
     /// The task `T` with a body of its own. `identity` is what the body is.
     pub(super) fn new<T: Task>(needs: Vec<Need>, identity: TypeId, start: Start) -> Self {
         let (options, layers) = (T::options(), Vec::new());
-        Self { name: T::NAME, options, params: T::PARAMS, needs, layers, start, identity }
+        let fits = |given: Given<'_>| T::read(given).map(drop);
+        Self { name: T::NAME, options, params: T::PARAMS, needs, layers, start, fits, identity }
     }
 
     /// The name under which it travels.
@@ -49,6 +56,28 @@ impl Definition {
     /// What a caller passes.
     pub fn params(&self) -> &'static [Param] {
         self.params
+    }
+
+    /// Whether a call with these arguments, written in `format`, is one that the task can read.
+    pub(crate) fn fits(
+        &self,
+        format: Format,
+        args: &[Value],
+        kwargs: &Map<String, Value>,
+    ) -> Result<(), ArgumentError> {
+        let unwritten =
+            |error: EncodeError| DecodeError { place: String::new(), message: error.to_string() };
+        let bytes = Body::encode(format, args, kwargs, &Embed::default()).map_err(unwritten)?;
+        let content_type = Some(format.content_type().to_owned());
+        let envelope = Envelope {
+            properties: Properties { content_type, ..Properties::default() },
+            headers: Headers::new(self.name, TaskId::random()),
+            body: bytes.into(),
+        };
+        let unreadable =
+            |error: Unreadable| DecodeError { place: String::new(), message: error.to_string() };
+        let body = Body::parse(&envelope, &Limits::default()).map_err(unreadable)?;
+        (self.fits)(Given::new(self.name, &body))
     }
 
     /// What the worker must be given for it.

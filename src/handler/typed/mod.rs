@@ -16,6 +16,7 @@ mod set;
 mod tests;
 
 pub use auto::Registration;
+pub(crate) use auto::linked;
 pub use check::{CheckReport, Finding};
 pub use definition::Definition;
 pub use extract::{Extract, Need, State, States};
