@@ -96,6 +96,11 @@ pub fn expand_name(template: &str, mode: &str) -> String {
     name
 }
 
+/// A name as Celery's nodes have it, `name@host`: with this machine's behind it if it has no `@`.
+pub fn node_name(name: &str) -> String {
+    if name.contains('@') { name.to_owned() } else { format!("{name}@{}", host()) }
+}
+
 /// The name of this machine.
 pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

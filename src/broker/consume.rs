@@ -7,7 +7,7 @@
 
 use super::acks::{Ack, Ledger};
 use super::connection::{Link, Up};
-use super::declare::{declare, declare_queue};
+use super::declare::{declare, declare_on};
 use super::stream::StreamStart;
 use super::{Consume, Delivery, Settle};
 use futures::future::BoxFuture;
@@ -421,8 +421,8 @@ const NOT_FOUND: u16 = 404;
 
 async fn try_open(up: &Up, consume: &Consume, prefetch: u16) -> Result<Open, lapin::Error> {
     let channel = up.connection.create_channel().await?;
-    if let Some(queue) = &consume.declare {
-        declare_queue(&channel, queue).await?;
+    if let Some(topology) = &consume.declare {
+        declare_on(&channel, topology).await?;
     }
     let line = Arc::new(Line {
         channel,

@@ -314,6 +314,14 @@ async fn at_once(connection: &Connection, topology: &Topology) -> lapin::Result<
     declared
 }
 
+/// Declares everything in order on a channel of the caller's, which a refusal closes.
+pub(super) async fn declare_on(channel: &Channel, topology: &Topology) -> lapin::Result<()> {
+    for item in items(topology) {
+        perform(channel, item).await?;
+    }
+    Ok(())
+}
+
 async fn perform(channel: &Channel, item: Item<'_>) -> lapin::Result<()> {
     match item {
         Item::Exchange(exchange) => declare_exchange(channel, exchange).await,

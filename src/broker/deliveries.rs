@@ -4,7 +4,7 @@ use super::consume::{self, Consumption};
 use super::memory::{self, Subscription};
 use super::stream::StreamStart;
 use crate::protocol::Bytes;
-use crate::topology::{Queue, Topology};
+use crate::topology::Topology;
 use futures::{Stream, StreamExt};
 use lapin::BasicProperties;
 use std::pin::Pin;
@@ -28,8 +28,9 @@ pub struct Consume {
     pub queue: String,
     /// For a stream: where to begin, again after each loss of the connection. `None` for a queue.
     pub stream: Option<StreamStart>,
-    /// Declared each time before consuming, for a queue that lives no longer than its client.
-    pub declare: Option<Queue>,
+    /// Declared each time before consuming, for a queue that lives no longer than its client, with
+    /// what it is bound to.
+    pub declare: Option<Topology>,
     /// Declared when the queue turns out to be missing, so that one that somebody deletes comes
     /// back with its bindings. `None` waits until somebody makes it.
     pub repair: Option<Topology>,

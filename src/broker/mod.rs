@@ -9,6 +9,7 @@
 //! stack of its thread ends at some 1,500 levels. The `celeriac` program sees to that itself.
 
 mod acks;
+mod address;
 mod connection;
 mod consume;
 mod declare;
@@ -25,6 +26,7 @@ mod settings;
 mod stream;
 mod wire;
 
+pub use address::Address;
 pub use connection::ConnectError;
 pub use declare::DeclareError;
 pub use deliveries::{AckPolicy, Consume, Deliveries, Delivery, Life, Settle};
@@ -64,6 +66,7 @@ struct Inner {
     publish: Link,
     consume: Link,
     confirms: Confirms,
+    settings: Arc<Settings>,
     /// A channel that stays open for asking; a question about what is missing closes it.
     asking: tokio::sync::Mutex<Option<lapin::Channel>>,
     /// The supervisors and the publishing channel; they end with the handle.
@@ -79,7 +82,7 @@ impl Broker {
     pub async fn connect(settings: &Settings, in_flight: usize) -> Result<Self, ConnectError> {
         let settings = Arc::new(settings.clone());
         let (publish, publishing) = Link::new(Arc::clone(&settings), Purpose::Publish);
-        let (consume, consuming) = Link::new(settings, Purpose::Consume);
+        let (consume, consuming) = Link::new(Arc::clone(&settings), Purpose::Consume);
         let (first_publish, first_consume) =
             tokio::try_join!(publishing.connect_first(), consuming.connect_first())?;
         let (confirms, pump) = Confirms::new(publish.clone(), in_flight);
@@ -91,6 +94,7 @@ impl Broker {
             publish,
             consume,
             confirms,
+            settings,
             asking: tokio::sync::Mutex::default(),
             tasks: Mutex::new(tasks),
         };
@@ -107,7 +111,8 @@ impl Broker {
         settings: &Settings,
         in_flight: usize,
     ) -> Result<Self, ConnectError> {
-        let (link, supervisor) = Link::new(Arc::new(settings.clone()), Purpose::Schedule);
+        let settings = Arc::new(settings.clone());
+        let (link, supervisor) = Link::new(Arc::clone(&settings), Purpose::Schedule);
         let first = supervisor.connect_first().await?;
         let (confirms, pump) = Confirms::new(link.clone(), in_flight);
         let mut tasks = JoinSet::new();
@@ -118,6 +123,7 @@ impl Broker {
             publish,
             consume,
             confirms,
+            settings,
             asking: tokio::sync::Mutex::default(),
             tasks: Mutex::new(tasks),
         };
@@ -167,6 +173,11 @@ impl Broker {
             }
             Backing::Memory(memory) => Deliveries::of_memory(Subscription::new(memory, consume)),
         }
+    }
+
+    /// Where it is, as configured; `None` for a broker in memory.
+    pub fn address(&self) -> Option<Address> {
+        Address::of(&self.inner()?.settings)
     }
 
     /// Whether both connections are up.

@@ -12,6 +12,8 @@ pub(crate) enum Exit {
     Done = 0,
     /// The answer is no: the task failed, the service is not healthy.
     No = 1,
+    /// Used wrongly.
+    Used = 2,
     /// Only some of it is done.
     Partly = 3,
     /// No such task, queue or letter.

@@ -6,6 +6,7 @@
 mod call;
 mod completions;
 mod config;
+mod control;
 mod dead;
 mod doctor;
 mod exit;
@@ -38,6 +39,8 @@ Examples:
   celeriac worker -c celeriac.toml              run tasks
   celeriac scheduler -c celeriac.toml           send tasks when they are due
   celeriac send mail.welcome --kwargs '{\"user\": 42}'
+  celeriac inspect active                       what runs now, and where
+  celeriac control rate_limit mail.send 10/m    tell every worker
   celeriac dead list since:6h                   what was given up
   celeriac topology check                       where the broker differs
   celeriac init                                 write a celeriac.toml that works
@@ -62,6 +65,8 @@ enum Command {
     Send(send::Arguments),
     Call(call::Arguments),
     Revoke(revoke::Arguments),
+    Inspect(control::Inspect),
+    Control(control::Control),
     Schedule(schedule::Arguments),
     Dead(dead::Arguments),
     Topology(topology::Arguments),
@@ -83,6 +88,8 @@ pub fn run() -> ExitCode {
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
         Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
         Command::Revoke(arguments) => wait(revoke::run(&cli.global, &arguments)),
+        Command::Inspect(arguments) => wait(control::inspect(&cli.global, &arguments)),
+        Command::Control(arguments) => wait(control::control(&cli.global, &arguments)),
         Command::Schedule(arguments) => wait(schedule::run(&cli.global, &arguments)),
         Command::Dead(arguments) => wait(dead::run(&cli.global, &arguments)),
         Command::Topology(arguments) => wait(topology::run(&cli.global, &arguments)),

@@ -135,8 +135,8 @@ fn plan(config: &Config, registry: &Registry) -> String {
     lines.join("\n")
 }
 
-/// Waits for the signals that stop a worker: the first drains, the second aborts, and so does the
-/// end of the time to drain.
+/// Waits for what stops a worker: a signal, or a remote command, which has drained it already. Then
+/// a signal aborts, and so does the end of the time to drain.
 fn stop_on_signal(
     shutdown: Shutdown,
     drain_timeout: Duration,
@@ -144,7 +144,10 @@ fn stop_on_signal(
     let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
     Ok(async move {
-        any(&mut terminate, &mut interrupt).await;
+        tokio::select! {
+            () = any(&mut terminate, &mut interrupt) => {}
+            () = shutdown.draining() => {}
+        }
         info!(within = ?drain_timeout, "stopping: finishing what runs; signal again to stop now");
         shutdown.drain();
         let again = any(&mut terminate, &mut interrupt);
@@ -184,7 +187,7 @@ impl Health for WorkerHealth {
             (true, None) => "connected".to_owned(),
         };
         let mut checks = vec![Check::new("broker", broker.is_connected(), detail)];
-        checks.extend(self.status.queues().map(|(queue, consuming)| {
+        checks.extend(self.status.queues().into_iter().map(|(queue, consuming)| {
             let detail = if consuming { "consuming" } else { "not consuming" };
             Check::new(format!("queue {queue}"), consuming, detail)
         }));

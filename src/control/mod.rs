@@ -1,4 +1,9 @@
-//! Remote control: what workers are told from elsewhere.
+//! Remote control: what workers are told and asked from elsewhere.
+//!
+//! A [`Request`] goes to every node through Celery's exchange `celery.pidbox`; those that it is for
+//! do what it says, and each sends a [`Reply`]. Both are Celery's, so that `celery inspect` and
+//! `celery control` reach our workers, and we reach Celery's. What a command does is known to
+//! [`crate::worker`] alone.
 //!
 //! A revocation says that a task shall not run. It is published into the stream
 //! [`names::REVOKED`], which keeps it for seven days, and every
@@ -6,10 +11,19 @@
 //! revocation outlives the restart of any worker and of the broker, and reaches a task that still
 //! waits in a queue, in the delay ladder or for a retry.
 
+mod caller;
+pub(crate) mod mailbox;
+mod recipients;
+mod reply;
+mod request;
 mod revoke;
 mod revoked;
 
-pub use revoke::{RevokeError, revoke};
+pub use caller::{Answers, AskError, Caller};
+pub use recipients::{Recipients, Unclear};
+pub use reply::Reply;
+pub use request::{Arguments, BadRequest, ReplyTo, Request};
+pub use revoke::{RevokeError, Stamps, revoke, revoke_stamped};
 pub(crate) use revoked::{Revoked, caught_up};
 
 use crate::broker::RawMessage;
@@ -35,11 +49,15 @@ pub enum Reach {
 enum Record {
     /// A task shall not run.
     Revoked(TaskId, Reach),
+    /// No task shall run that bears this stamp with this value.
+    Stamped(String, String, Reach),
     /// Written by a worker that starts, which has read all older records when it meets this one.
     Mark(String),
 }
 
 const ID: &str = "celeriac-revoked-id";
+const STAMP: &str = "celeriac-revoked-stamp";
+const VALUE: &str = "celeriac-revoked-value";
 const TERMINATE: &str = "celeriac-revoked-terminate";
 const MARK: &str = "celeriac-revoked-mark";
 
@@ -48,6 +66,11 @@ impl Record {
         let headers = match self {
             Self::Revoked(id, reach) => vec![
                 (ID, HeaderValue::Text(id.to_string())),
+                (TERMINATE, HeaderValue::Bool(*reach == Reach::Running)),
+            ],
+            Self::Stamped(stamp, value, reach) => vec![
+                (STAMP, HeaderValue::Text(stamp.clone())),
+                (VALUE, HeaderValue::Text(value.clone())),
                 (TERMINATE, HeaderValue::Bool(*reach == Reach::Running)),
             ],
             Self::Mark(mark) => vec![(MARK, HeaderValue::Text(mark.clone()))],
@@ -60,11 +83,14 @@ impl Record {
         if let Some(mark) = message.text_header(MARK) {
             return Some(Self::Mark(mark));
         }
-        let id = TaskId::from(message.text_header(ID)?);
         let reach = match message.header(TERMINATE) {
             HeaderValue::Bool(true) => Reach::Running,
             _ => Reach::NotBegun,
         };
+        if let Some(stamp) = message.text_header(STAMP) {
+            return Some(Self::Stamped(stamp, message.text_header(VALUE)?, reach));
+        }
+        let id = TaskId::from(message.text_header(ID)?);
         Some(Self::Revoked(id, reach))
     }
 }
@@ -78,6 +104,7 @@ mod tests {
         let records = [
             Record::Revoked("a".to_owned().into(), Reach::NotBegun),
             Record::Revoked("b".to_owned().into(), Reach::Running),
+            Record::Stamped("customer".to_owned(), "acme".to_owned(), Reach::Running),
             Record::Mark("c".to_owned()),
         ];
         for record in records {

@@ -4,6 +4,7 @@ use super::{Reach, Record};
 use crate::broker::{Broker, DeclareError, PublishError};
 use crate::ids::TaskId;
 use crate::topology::Topology;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,14 @@ pub enum RevokeError {
         /// What went wrong.
         error: PublishError,
     },
+    /// The broker did not take what was said of a stamp.
+    #[error("tasks stamped {stamp} are not revoked: {error}")]
+    Stamp {
+        /// The first stamp with its value of which this is not known.
+        stamp: String,
+        /// What went wrong.
+        error: PublishError,
+    },
 }
 
 impl RevokeError {
@@ -29,10 +38,15 @@ impl RevokeError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Declare(error) => matches!(error, DeclareError::Interrupted(_)),
-            Self::Publish { error, .. } => error.is_transient() || *error == PublishError::Fenced,
+            Self::Publish { error, .. } | Self::Stamp { error, .. } => {
+                error.is_transient() || *error == PublishError::Fenced
+            }
         }
     }
 }
+
+/// Stamps with the values that are meant.
+pub type Stamps = BTreeMap<String, Vec<String>>;
 
 /// Revokes tasks: when this returns, the broker keeps that they shall not run.
 ///
@@ -49,16 +63,61 @@ pub async fn revoke(
     deadline: Duration,
 ) -> Result<(), RevokeError> {
     for id in ids {
-        let message = Arc::new(Record::Revoked(id.clone(), reach).message());
-        let failed = |error| RevokeError::Publish { id, error };
-        match broker.publish(Arc::clone(&message), deadline).await {
-            Ok(()) => {}
-            Err(PublishError::NoExchange { .. } | PublishError::Unroutable { .. }) => {
-                broker.declare(&Topology::revocations()).await?;
-                broker.publish(message, deadline).await.map_err(failed)?;
-            }
-            Err(error) => return Err(failed(error)),
+        let record = Record::Revoked(id.clone(), reach);
+        keep(broker, &record, deadline)
+            .await?
+            .map_err(|error| RevokeError::Publish { id, error })?;
+    }
+    Ok(())
+}
+
+/// Revokes every task that bears one of these stamps, now or within the next seven days: when this
+/// returns, the broker keeps it.
+///
+/// ```no_run
+/// # async fn example(broker: celeriac::broker::Broker) -> anyhow::Result<()> {
+/// use celeriac::control::{Reach, Stamps, revoke_stamped};
+/// use std::time::Duration;
+///
+/// let acme = Stamps::from([("customer".to_owned(), vec!["acme".to_owned()])]);
+/// revoke_stamped(&broker, &acme, Reach::NotBegun, Duration::from_secs(5)).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// See [`RevokeError`]. Revoking again is safe.
+pub async fn revoke_stamped(
+    broker: &Broker,
+    stamps: &Stamps,
+    reach: Reach,
+    deadline: Duration,
+) -> Result<(), RevokeError> {
+    for (stamp, values) in stamps {
+        for value in values {
+            let record = Record::Stamped(stamp.clone(), value.clone(), reach);
+            keep(broker, &record, deadline).await?.map_err(|error| {
+                let stamp = format!("{stamp}={value}");
+                RevokeError::Stamp { stamp, error }
+            })?;
         }
     }
     Ok(())
+}
+
+/// Publishes a record, into a stream that is made if it is missing.
+async fn keep(
+    broker: &Broker,
+    record: &Record,
+    deadline: Duration,
+) -> Result<Result<(), PublishError>, DeclareError> {
+    let message = Arc::new(record.message());
+    match broker.publish(Arc::clone(&message), deadline).await {
+        Err(PublishError::NoExchange { .. } | PublishError::Unroutable { .. }) => {
+            broker.declare(&Topology::revocations()).await?;
+            Ok(broker.publish(message, deadline).await)
+        }
+        published => Ok(published),
+    }
 }

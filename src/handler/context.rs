@@ -5,6 +5,7 @@ use crate::canvas::Canvas;
 use crate::ids::TaskId;
 use crate::protocol::Headers;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,23 @@ pub struct TaskContext {
     pub cancel: CancellationToken,
     /// Where progress is reported.
     pub progress: Progress,
+    pub(crate) on_thread: OnThread,
+}
+
+/// Whether a task runs on threads of its own, where nobody can stop it. It is known once it has run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OnThread(Arc<AtomicBool>);
+
+impl OnThread {
+    /// It does.
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is known to.
+    pub(crate) fn is_known(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl TaskContext {
@@ -52,6 +70,7 @@ impl TaskContext {
             deadline: None,
             cancel: CancellationToken::new(),
             progress: Progress::default(),
+            on_thread: OnThread::default(),
         }
     }
 

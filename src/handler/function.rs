@@ -130,6 +130,7 @@ impl Registry {
             Box::pin(async move {
                 let arguments = arguments(&body)?;
                 drop(body);
+                cx.on_thread.note();
                 let cancel = cx.cancel.clone();
                 let run = move || {
                     function(cx, arguments).map(Output::new).map_err(|error| failure(error, &[]))

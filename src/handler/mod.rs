@@ -20,6 +20,7 @@ mod testing;
 mod typed;
 
 pub use configured::{BadTask, BadTaskProblem, BadTasks, missing_arguments};
+pub(crate) use context::OnThread;
 pub use context::{Progress, TaskContext};
 pub use failure::{DeadLetter, Discard, Failure, TaskError};
 pub use function::{Arguments, Kwargs};

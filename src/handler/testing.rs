@@ -1,7 +1,7 @@
 //! What the tests of handlers share.
 
 use super::call::Given;
-use super::{Failure, Output, Progress, TaskContext, TaskError};
+use super::{Failure, OnThread, Output, Progress, TaskContext, TaskError};
 use crate::protocol::{Body, Embed, Envelope, Format, Headers, Limits, Properties};
 use crate::task::{HttpSettings, ProgramSettings, TaskSettings};
 use serde_json::Value;
@@ -17,6 +17,7 @@ pub(super) fn context(task: &str, id: &str) -> TaskContext {
         deadline: None,
         cancel: CancellationToken::new(),
         progress: Progress::default(),
+        on_thread: OnThread::default(),
     }
 }
 

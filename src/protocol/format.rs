@@ -4,7 +4,7 @@
 //! is written with named fields and with the texts a person would read (a UUID is text, not
 //! sixteen bytes), so that a task takes the same arguments in either format, from any language.
 
-use super::scan::Kind;
+use super::scan::{Fault, Items, Kind};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
@@ -101,6 +101,33 @@ impl Format {
     /// When `bytes` do not hold such a value; the error names the place inside it.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, DecodeError> {
         self.decode_at("", bytes)
+    }
+
+    /// Decodes a list or map from a sender that is not trusted: one that is nested more than
+    /// `max_depth` levels deep is refused before anything is built.
+    ///
+    /// # Errors
+    ///
+    /// As [`Format::decode`], and when it is nested too deeply.
+    pub fn decode_within<T: DeserializeOwned>(
+        self,
+        bytes: &[u8],
+        max_depth: usize,
+    ) -> Result<T, DecodeError> {
+        let bad = |what: String| DecodeError { place: String::new(), message: what };
+        let shallow = || {
+            let Ok(mut items) = Items::open(self, bytes, max_depth)? else { return Ok(false) };
+            while items.next()?.is_some() {}
+            items.finish().map(|()| true)
+        };
+        match shallow() {
+            Ok(true) => self.decode(bytes),
+            Ok(false) => Err(bad("neither a list nor a map".to_owned())),
+            Err(Fault::TooDeep) => Err(bad(format!("nested more than {max_depth} levels deep"))),
+            Err(Fault::Syntax { at, expected }) => {
+                Err(bad(format!("byte {at}: expected {expected}")))
+            }
+        }
     }
 
     /// Decodes a value that is found at `place` in a message.

@@ -52,7 +52,7 @@ pub async fn ask(
     let queue = format!("celeriac.reply.{id}");
     let mut answers = broker.consume(Consume {
         stream: None,
-        declare: Some(Queue::new(&queue, [("x-expires", KEPT.into())])),
+        declare: Some(Queue::new(&queue, [("x-expires", KEPT.into())]).into()),
         repair: None,
         queue: queue.clone(),
         prefetch: 1,

@@ -37,7 +37,7 @@ fn ear(broker: &Broker, queue: Queue) -> Deliveries {
     broker.consume(Consume {
         queue: queue.name.clone(),
         stream: None,
-        declare: Some(queue),
+        declare: Some(queue.into()),
         repair: None,
         prefetch: 100,
         acks: AckPolicy { every: 1, within: Duration::from_millis(50) },

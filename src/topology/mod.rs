@@ -134,6 +134,13 @@ impl Topology {
     }
 }
 
+impl From<Queue> for Topology {
+    /// A queue and nothing else.
+    fn from(queue: Queue) -> Self {
+        Self { queues: vec![queue], ..Self::default() }
+    }
+}
+
 impl Exchange {
     /// It, by name.
     pub fn object(&self) -> Object {

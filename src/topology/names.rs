@@ -21,6 +21,31 @@ pub fn dead_arrival(archive: &str) -> String {
 /// What tasks shall not run: an exchange and a stream.
 pub const REVOKED: &str = "celeriac.revoked";
 
+/// The topic exchange that events are published to. Celery's name, so that its monitors hear ours.
+pub const EVENTS: &str = "celeryev";
+
+/// The exchange by which Celery's remote commands reach every worker.
+pub const CONTROL: &str = "celery.pidbox";
+
+/// The exchange by which the answers to them come back.
+pub const CONTROL_REPLIES: &str = "reply.celery.pidbox";
+
+/// The queue of remote commands to one node.
+pub fn control_queue(node: &str) -> String {
+    format!("{node}.{CONTROL}")
+}
+
+/// The queue of answers to one asker.
+pub fn control_replies(asker: &str) -> String {
+    format!("{asker}.{CONTROL_REPLIES}")
+}
+
+/// Whether an exchange is one for answers to remote commands, of whatever application: nothing else
+/// is ever answered to.
+pub fn is_control_replies(exchange: &str) -> bool {
+    exchange.starts_with("reply.") && exchange.ends_with(".pidbox")
+}
+
 /// Holds the schedulers' state, one message; whoever holds that message leads.
 pub const SCHEDULER: &str = "celeriac.scheduler";
 

@@ -88,6 +88,21 @@ impl Topology {
     }
 }
 
+impl Topology {
+    /// The exchanges of remote control, as Celery declares them: they do not survive the broker's
+    /// restart, whoever needs them makes them again.
+    pub fn control() -> Self {
+        let transient = |name, kind| Exchange { durable: false, ..Exchange::new(name, kind) };
+        Self {
+            exchanges: vec![
+                transient(names::CONTROL, ExchangeKind::Fanout),
+                transient(names::CONTROL_REPLIES, ExchangeKind::Direct),
+            ],
+            ..Self::default()
+        }
+    }
+}
+
 /// A queue that drops nothing on the way to its dead-letter exchange, even when the broker dies.
 pub(super) fn safe_dead_lettering() -> [(String, HeaderValue); 3] {
     [

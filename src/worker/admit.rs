@@ -22,13 +22,13 @@ pub(super) enum Admission {
 /// Judges an attempt before it takes a slot.
 pub(super) fn admit(attempt: &Attempt, cx: &Context, now: SystemTime) -> Admission {
     if let Some(deliveries) = uncounted_deliveries(attempt) {
-        let limit = cx.delivery_limits.get(&attempt.queue).copied().unwrap_or(u32::MAX);
+        let limit = cx.delivery_limit(&attempt.queue);
         return Admission::Refused(match deliveries > limit {
             true => Outcome::Poison(deliveries),
             false => Outcome::Uncounted(deliveries),
         });
     }
-    if cx.revoked.contains(&attempt.headers.id) {
+    if cx.revoked.covers(&attempt.headers) {
         return Admission::Refused(Outcome::Revoked);
     }
     if attempt.headers.expires.is_some_and(|expires| expires <= now) {

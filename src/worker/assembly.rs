@@ -110,7 +110,11 @@ impl Worker {
         let shutdown = Shutdown::new();
         let drain_timeout = self.settings.drain_timeout;
         let stopping = async {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                // A remote command has drained it.
+                () = shutdown.draining() => {}
+            }
             shutdown.drain();
             tokio::time::sleep(drain_timeout).await;
             shutdown.abort();

@@ -1,6 +1,8 @@
 //! One execution of one delivery.
 
+use super::adjust::Limits;
 use super::context::{Context, Known};
+use super::here::Stage;
 use crate::archive::AttemptRecord;
 use crate::broker::{Delivery, Settle};
 use crate::handler::TaskError;
@@ -27,6 +29,8 @@ pub(super) struct Attempt {
     pub(super) redelivered: bool,
     /// `None` when no such task is registered here.
     pub(super) known: Option<Arc<Known>>,
+    /// How far it has come.
+    pub(super) stage: Stage,
 }
 
 /// A delivery that is no task that can be run, whole, with the reason.
@@ -45,7 +49,7 @@ impl Attempt {
     pub(super) fn read(
         delivery: Delivery,
         cx: &Context,
-    ) -> Result<(Box<Self>, Settle), Box<NoTask>> {
+    ) -> Result<(Arc<Self>, Settle), Box<NoTask>> {
         let read = || {
             let envelope = delivery.envelope(&cx.limits)?;
             let body = Body::parse(&envelope, &cx.limits)?;
@@ -66,8 +70,9 @@ impl Attempt {
             routing_key: delivery.routing_key,
             redelivered: delivery.redelivered,
             known,
+            stage: Stage::default(),
         };
-        Ok((Box::new(attempt), delivery.settle))
+        Ok((Arc::new(attempt), delivery.settle))
     }
 
     /// How this task is retried: as the call says, else as the task says.
@@ -80,16 +85,16 @@ impl Attempt {
         }
     }
 
-    /// The soft and the hard limit: as the call says, else as the task says.
+    /// The soft and the hard limit: as the call says, else as the task says now.
     pub(super) fn limits(&self) -> (Option<Duration>, Option<Duration>) {
         let TimeLimits { hard, soft } = self.headers.time_limits;
-        let options = self.known.as_ref().map(|known| &known.options);
+        let limits = self.known.as_ref().map(|known| &known.limits);
         let called = |limit: Option<f64>| {
             limit.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         };
         (
-            called(soft).or_else(|| options.and_then(|options| options.soft_limit)),
-            called(hard).or_else(|| options.and_then(|options| options.time_limit)),
+            called(soft).or_else(|| limits.and_then(Limits::soft)),
+            called(hard).or_else(|| limits.and_then(Limits::hard)),
         )
     }
 

@@ -1,20 +1,23 @@
 //! What every attempt of a worker shares.
 
+use super::adjust::Limits;
+use super::here::Here;
 use super::journal::Journal;
-use super::rate::Rate;
 use super::slots::Slots;
 use super::status::Status;
-use crate::clock::Clock;
+use crate::clock::{Clock, LogicalClock};
 use crate::control::Revoked;
-use crate::handler::{Handler, Registry};
-use crate::protocol::Limits;
+use crate::events::Switch;
+use crate::handler::{Handler, OnThread, Registry};
+use crate::protocol;
 use crate::publisher::Publisher;
 use crate::results::{Reporting, ResultBackend};
 use crate::shutdown::Shutdown;
 use crate::task::{TaskOptions, Tasks};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Shared by all attempts of one worker.
@@ -26,7 +29,7 @@ pub(super) struct Context {
     pub(super) results: Arc<dyn ResultBackend>,
     pub(super) reporting: Reporting,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) limits: Limits,
+    pub(super) limits: protocol::Limits,
     pub(super) shutdown: Shutdown,
     pub(super) slots: Slots,
     pub(super) tasks: HashMap<String, Arc<Known>>,
@@ -36,8 +39,14 @@ pub(super) struct Context {
     pub(super) dead_exchange: String,
     pub(super) unknown_grace: Duration,
     /// Deliveries of one message after which it is taken for poison, by queue.
-    pub(super) delivery_limits: HashMap<Arc<str>, u32>,
+    pub(super) delivery_limits: RwLock<HashMap<Arc<str>, u32>>,
     pub(super) status: Status,
+    /// What is in its hands.
+    pub(super) here: Here,
+    /// Counts what it tells others.
+    pub(super) logical: LogicalClock,
+    /// Whether anybody wants to hear of its tasks.
+    pub(super) task_events: Switch,
     /// What was revoked.
     pub(super) revoked: Revoked,
     pub(super) journal: Option<Journal>,
@@ -49,12 +58,34 @@ pub(super) struct Context {
 pub(super) struct Known {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) options: TaskOptions,
-    pub(super) rate: Option<Rate>,
+    /// Its rate and time limits, which may be changed.
+    pub(super) limits: Limits,
+    /// How many attempts have begun.
+    pub(super) started: AtomicU64,
+    /// Whether it runs on threads of its own.
+    pub(super) on_thread: OnThread,
+}
+
+impl Known {
+    pub(super) fn new(
+        handler: Arc<dyn Handler>,
+        options: TaskOptions,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let limits = Limits::new(&options, Arc::clone(clock));
+        Self { handler, options, limits, started: AtomicU64::new(0), on_thread: <_>::default() }
+    }
 }
 
 impl Context {
     pub(super) fn known(&self, task: &str) -> Option<Arc<Known>> {
         self.tasks.get(task).cloned()
+    }
+
+    /// Deliveries of one message of `queue` after which it is taken for poison.
+    pub(super) fn delivery_limit(&self, queue: &str) -> u32 {
+        let limits = self.delivery_limits.read().unwrap_or_else(PoisonError::into_inner);
+        limits.get(queue).copied().unwrap_or(u32::MAX)
     }
 }
 
@@ -67,9 +98,8 @@ pub(super) fn known_tasks(
     let known = registry.names().into_iter().filter_map(|name| {
         let registered = registry.get(name)?;
         let options = tasks.options(name, registered.options.clone());
-        let rate = options.rate.and_then(|rate| Rate::new(rate, Arc::clone(clock)));
         let handler = Arc::clone(&registered.handler);
-        Some((name.to_owned(), Arc::new(Known { handler, options, rate })))
+        Some((name.to_owned(), Arc::new(Known::new(handler, options, clock))))
     });
     known.collect()
 }

@@ -21,7 +21,7 @@ impl Collector for Status {
         let mut queues = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (queue, consuming) in self.queues() {
             let gauge = ConstGauge::new(i64::from(consuming));
-            gauge.encode(queues.encode_family(&[("queue", label(queue))])?)?;
+            gauge.encode(queues.encode_family(&[("queue", label(&queue))])?)?;
         }
         Ok(())
     }

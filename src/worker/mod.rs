@@ -5,6 +5,7 @@
 //! are at hand by the prefetch. Rules are pure functions ([`decide`], [`admit`]); effects are in
 //! [`settle`].
 
+mod adjust;
 mod admit;
 mod assembly;
 mod attempt;
@@ -12,13 +13,16 @@ mod builtin;
 mod context;
 mod decide;
 mod follow;
+mod here;
 mod journal;
 mod metrics;
 mod outcome;
 mod process;
 mod queue;
 mod rate;
+mod remote;
 mod report;
+mod roster;
 mod run;
 mod settings;
 mod settle;
@@ -30,9 +34,10 @@ pub use settings::{Acknowledge, Settings};
 pub use status::Status;
 
 use crate::archive::Archive;
-use crate::broker::{AckPolicy, Broker, Consume, DeclareError};
-use crate::clock::Clock;
+use crate::broker::{Broker, DeclareError};
+use crate::clock::{Clock, LogicalClock};
 use crate::control::{Revoked, caught_up};
+use crate::events::Switch;
 use crate::handler::{CheckReport, Registry, TaskSet};
 use crate::ids;
 use crate::protocol::Limits;
@@ -40,19 +45,20 @@ use crate::publisher::Publisher;
 use crate::results::{self, Reporting, ResultBackend};
 use crate::shutdown::Shutdown;
 use crate::task::Tasks;
-use crate::topology::{self, QueueKind, Topology, names};
-use crate::units::Count;
+use crate::topology::{self, Topology, names};
 use context::{Context, known_tasks};
-use queue::{Pace, QueueLoop, Stage, Start};
+use here::Here;
+use remote::Remote;
+use roster::{Change, Roster};
 use slots::Slots;
-use std::collections::HashMap;
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::sync::{Arc, RwLock};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-/// The most messages prefetched per queue when the worker chooses the number itself.
-const MOST_AHEAD: u16 = 250;
+/// So many changes of its queues may be asked for at once.
+const CHANGES: usize = 16;
 
 /// What a worker is made of.
 ///
@@ -149,21 +155,34 @@ impl Worker {
         beside.spawn(self.purge_results(shutdown.clone()));
         let context = Arc::new(self.context(name.clone(), slots, shutdown));
         self.hear_of_revocations(&context, &mut beside).await;
-        let mut loops = JoinSet::new();
-        for queue in &self.settings.queues {
-            loops.spawn(self.queue_loop(queue, slots, &context).run());
+        let (changes, mut changed) = mpsc::channel(CHANGES);
+        let drained = CancellationToken::new();
+        let mut remote = JoinSet::new();
+        if self.settings.remote_control && !self.broker.is_in_memory() {
+            remote.spawn(self.remote(&context, changes).run(drained.clone()));
         }
+        let mut roster = Roster::new(&self, &context);
         info!(
             worker = %name, queues = %self.settings.queues.join(","), slots,
             tasks = self.registry.names().len(), "ready"
         );
-        while let Some(ended) = loops.join_next().await {
-            if let Err(error) = ended {
-                warn!(%error, "a queue's loop broke");
-            }
-        }
+        roster.run(&mut changed).await;
+        drained.cancel();
+        while remote.join_next().await.is_some() {}
         debug!(finished = self.status.finished(), free = context.slots.free(), "drained");
         Ok(())
+    }
+
+    /// What answers remote commands.
+    fn remote(&self, context: &Arc<Context>, changes: mpsc::Sender<Change>) -> Remote {
+        Remote {
+            node: ids::node_name(&context.name),
+            broker: self.broker.clone(),
+            context: Arc::clone(context),
+            settings: self.settings.clone(),
+            topology: self.topology.clone(),
+            changes,
+        }
     }
 
     /// Declares the queues, the archive and the delay ladder, or checks that they exist.
@@ -221,18 +240,8 @@ impl Worker {
     }
 
     fn context(&self, name: String, slots: usize, shutdown: Shutdown) -> Context {
-        let queue =
-            |name: &String| (Arc::<str>::from(name.as_str()), self.topology.queues.get(name));
-        let queues: Vec<_> = self.settings.queues.iter().map(queue).collect();
-        let limited =
-            queues.iter().filter_map(|(name, queue)| Some((Arc::clone(name), queue.concurrency?)));
-        let delivery_limits: HashMap<_, _> = queues
-            .iter()
-            .filter(|(_, queue)| queue.kind == QueueKind::Classic || !queue.declare)
-            .map(|(name, queue)| (Arc::clone(name), queue.delivery_limit))
-            .collect();
         let mut tasks = known_tasks(&self.registry, &self.tasks, &self.clock);
-        builtin::add(&mut tasks, &self.publisher, &self.results);
+        builtin::add(&mut tasks, &self.publisher, &self.results, &self.clock);
         Context {
             name,
             publisher: self.publisher.clone(),
@@ -241,7 +250,7 @@ impl Worker {
             clock: Arc::clone(&self.clock),
             limits: self.limits.clone(),
             shutdown,
-            slots: Slots::new(slots, limited),
+            slots: Slots::new(slots, []),
             tasks,
             consumes_default: self
                 .settings
@@ -250,56 +259,14 @@ impl Worker {
                 .any(|queue| queue == names::DEFAULT_QUEUE),
             dead_exchange: self.topology.dead.exchange.clone(),
             unknown_grace: self.settings.unknown_grace,
-            delivery_limits,
+            delivery_limits: RwLock::default(),
             status: self.status.clone(),
+            here: Here::default(),
+            logical: LogicalClock::default(),
+            task_events: Switch::default(),
             revoked: Revoked::default(),
             journal: self.journal.clone(),
             chance: self.chance,
-        }
-    }
-
-    fn queue_loop(&self, queue: &str, slots: usize, context: &Arc<Context>) -> QueueLoop {
-        let pace = self.pace(queue, slots);
-        let deliveries = self.broker.consume(Consume {
-            queue: queue.to_owned(),
-            stream: None,
-            declare: None,
-            repair: self.topology.declare.then(|| Topology::work(&self.topology, &[queue.into()])),
-            prefetch: 1,
-            acks: AckPolicy {
-                every: self.settings.acknowledge.every.max(1) as usize,
-                within: self.settings.acknowledge.within,
-            },
-            tag: context.name.clone(),
-        });
-        QueueLoop {
-            deliveries,
-            broker: self.broker.clone(),
-            context: Arc::clone(context),
-            watchdog: self.settings.watchdog,
-            pace,
-            stage: Stage::Cautious,
-            start: Start::Beside,
-        }
-    }
-
-    /// Prefetch of one queue: as configured for the queue, else for the worker, else one per slot
-    /// and more while tasks are short. Where priorities are in use it stays at one per slot, since
-    /// a message that is here cannot be overtaken.
-    fn pace(&self, queue: &str, slots: usize) -> Pace {
-        let settings = self.topology.queues.get(queue);
-        let of_queue = settings.concurrency.map_or(slots, |limit| slots.min(limit));
-        let slots = u16::try_from(of_queue.max(1)).unwrap_or(u16::MAX);
-        let fixed = match self.settings.prefetch {
-            Count::Auto => settings.prefetch,
-            Count::Fixed(prefetch) => {
-                settings.prefetch.or(Some(u16::try_from(prefetch.get()).unwrap_or(u16::MAX)))
-            }
-        };
-        match fixed {
-            Some(prefetch) => Pace { slots: prefetch.max(1), most: prefetch.max(1) },
-            None if settings.max_priority.is_some() => Pace { slots, most: slots },
-            None => Pace { slots, most: MOST_AHEAD },
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::broker::{Delivery, Settle};
 use crate::handler::Output;
 use crate::protocol::{TaskState, Value, header};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tracing::{Instrument, Span, debug, info, info_span, warn};
 
@@ -32,7 +33,8 @@ pub(super) async fn process(delivery: Delivery, cx: Arc<Context>) {
     }
 }
 
-async fn live(attempt: Box<Attempt>, receipt: Settle, cx: &Context) {
+async fn live(attempt: Arc<Attempt>, receipt: Settle, cx: &Context) {
+    let _here = cx.here.enter(&attempt);
     let (outcome, receipt, ran) = attend(&attempt, receipt, cx).await;
     let decision = decide(
         &outcome,
@@ -77,7 +79,7 @@ async fn attend(
         return (Outcome::Interrupted, Some(receipt), None);
     }
     // It may have waited long for its slot.
-    if cx.revoked.contains(&attempt.headers.id) {
+    if cx.revoked.covers(&attempt.headers) {
         return (Outcome::Revoked, Some(receipt), None);
     }
     if known.options.skip_finished
@@ -88,6 +90,7 @@ async fn attend(
     let receipt = match known.options.acknowledge_early {
         true => {
             receipt.ack();
+            attempt.stage.acknowledge();
             None
         }
         false => Some(receipt),
@@ -97,7 +100,10 @@ async fn attend(
     }
     let started = Instant::now();
     cx.status.begun();
+    known.started.fetch_add(1, Ordering::Relaxed);
+    attempt.stage.begin(cx.clock.now());
     let outcome = run(attempt, known, cx).await;
+    attempt.stage.end();
     cx.status.ended();
     drop(slot);
     (outcome, receipt, Some(started.elapsed()))
@@ -134,7 +140,7 @@ async fn tell_started(attempt: &Attempt, cx: &Context) {
 
 /// A slot, after the task's rate. `None` when the worker drains meanwhile.
 async fn slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<Slot> {
-    if known.rate.is_none()
+    if known.limits.is_unlimited()
         && !cx.shutdown.is_draining()
         && let Some(slot) = cx.slots.try_take(&attempt.queue)
     {
@@ -145,11 +151,7 @@ async fn slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<Slot> {
 
 async fn wait_for_slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<Slot> {
     let ready = async {
-        if let Some(rate) = &known.rate {
-            while let Err(wait) = rate.take() {
-                cx.clock.sleep(wait).await;
-            }
-        }
+        known.limits.start().await;
         cx.slots.take(&attempt.queue).await
     };
     tokio::select! {

@@ -8,6 +8,7 @@ use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
@@ -19,7 +20,10 @@ pub(super) struct QueueLoop {
     pub(super) context: Arc<Context>,
     /// Zero switches the watchdog off.
     pub(super) watchdog: Duration,
+    pub(super) rule: PaceRule,
     pub(super) pace: Pace,
+    /// Cancelled when this queue is not to be consumed any more.
+    pub(super) stop: CancellationToken,
     pub(super) stage: Stage,
     pub(super) start: Start,
 }
@@ -73,6 +77,20 @@ pub(super) struct Pace {
     pub(super) most: u16,
 }
 
+/// What the pace of a queue follows from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PaceRule {
+    /// Tasks of this queue that run at once, if it has a number of its own.
+    pub(super) concurrency: Option<usize>,
+    /// The prefetch, if it is configured.
+    pub(super) fixed: Option<u16>,
+    /// Whether the queue has priorities: a message that is here cannot be overtaken.
+    pub(super) has_priorities: bool,
+}
+
+/// The most messages prefetched per queue when the worker chooses the number itself.
+const MOST_AHEAD: u16 = 250;
+
 /// How often the pace is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -87,9 +105,9 @@ const LOOK_AFTER: u32 = 20;
 const AHEAD: Duration = Duration::from_millis(50);
 
 impl QueueLoop {
-    /// Consumes until the worker drains, then gives back what was not begun, waits for what was,
-    /// and acknowledges it.
-    pub(super) async fn run(mut self) {
+    /// Consumes until the worker drains or the queue is cancelled, then gives back what was not
+    /// begun, waits for what was, and acknowledges it. Says which queue it was.
+    pub(super) async fn run(mut self) -> Arc<str> {
         let processes = TaskTracker::new();
         let mut watch = interval(if self.watchdog.is_zero() { LOOK * 7200 } else { self.watchdog });
         let mut look = interval(LOOK);
@@ -97,11 +115,12 @@ impl QueueLoop {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut since_look, mut since_watch) = (0_u32, 0_u32);
         let mut looked = Instant::now();
-        let shutdown = self.context.shutdown.clone();
+        let (shutdown, stop) = (self.context.shutdown.clone(), self.stop.clone());
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.draining() => break,
+                () = stop.cancelled() => break,
                 delivery = self.next() => match delivery {
                     Some(delivery) => {
                         since_look += 1;
@@ -117,7 +136,9 @@ impl QueueLoop {
                 },
                 _ = look.tick() => {
                     let consuming = self.deliveries.is_consuming();
-                    self.context.status.turned(self.deliveries.queue(), consuming);
+                    let (queue, prefetch) = (self.deliveries.queue(), self.deliveries.prefetch());
+                    self.context.status.turned(queue, consuming, prefetch);
+                    self.pace = self.rule.pace(self.context.slots.size());
                     self.adapt(since_look, looked.elapsed());
                     (since_look, looked) = (0, Instant::now());
                 }
@@ -132,7 +153,9 @@ impl QueueLoop {
         self.deliveries.stop().await;
         processes.close();
         processes.wait().await;
+        let queue = Arc::clone(self.deliveries.queue());
         self.deliveries.close().await;
+        queue
     }
 
     /// The next delivery. Cancel safe.
@@ -230,6 +253,19 @@ impl QueueLoop {
                 warn!(%queue, "the broker does not answer, connecting anew");
                 self.deliveries.abandon_connection();
             }
+        }
+    }
+}
+
+impl PaceRule {
+    /// The pace in a worker of `slots` slots: one message per slot, and more while tasks are short.
+    pub(super) fn pace(self, slots: usize) -> Pace {
+        let of_queue = self.concurrency.map_or(slots, |limit| slots.min(limit));
+        let slots = u16::try_from(of_queue.max(1)).unwrap_or(u16::MAX);
+        match self.fixed {
+            Some(prefetch) => Pace { slots: prefetch.max(1), most: prefetch.max(1) },
+            None if self.has_priorities => Pace { slots, most: slots },
+            None => Pace { slots, most: MOST_AHEAD },
         }
     }
 }

@@ -31,6 +31,7 @@ pub(super) async fn run(attempt: &Attempt, known: &Known, cx: &Context) -> Outco
         deadline: hard.map(|limit| Instant::now() + limit),
         cancel: cancel.clone(),
         progress,
+        on_thread: known.on_thread.clone(),
     };
     // A handler may panic before it has made its future, too.
     let call = || known.handler.call(task, Arc::clone(&attempt.body));
@@ -65,7 +66,7 @@ async fn supervise(
     let Limits { soft, hard, cancel } = limits;
     let mut soft_limit = std::pin::pin!(after(soft, &*cx.clock));
     let mut hard_limit = std::pin::pin!(after(hard, &*cx.clock));
-    let running = cx.revoked.running(&attempt.headers.id);
+    let running = cx.revoked.running(&attempt.headers);
     let mut reporting = std::pin::pin!(report::forward(attempt, reports, cx));
     loop {
         tokio::select! {

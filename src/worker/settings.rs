@@ -37,6 +37,10 @@ pub struct Settings {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub watchdog: Duration,
+    /// Whether the worker answers Celery's remote commands: `celeriac inspect` and `control`,
+    /// `celery inspect` and `control`, Flower. Whoever may publish into the virtual host may then
+    /// ask it for arguments of tasks, and stop it.
+    pub remote_control: bool,
 }
 
 impl Default for Settings {
@@ -50,6 +54,7 @@ impl Default for Settings {
             unknown_grace: Duration::from_secs(30),
             acknowledge: Acknowledge::default(),
             watchdog: Duration::from_secs(60),
+            remote_control: true,
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) enum Step {
 /// An attempt with its outcome.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) attempt: Box<Attempt>,
+    pub(super) attempt: Arc<Attempt>,
     pub(super) outcome: Outcome,
     /// How long it ran; zero if it was not begun.
     pub(super) took: Duration,

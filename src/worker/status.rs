@@ -1,7 +1,7 @@
 //! What a worker tells about itself, for health checks.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// A view of a running worker. Cloning is cheap; all clones see the same worker.
@@ -13,7 +13,7 @@ pub struct Status {
 #[derive(Debug)]
 struct Shared {
     since: Instant,
-    queues: Vec<QueueStatus>,
+    queues: RwLock<Vec<QueueStatus>>,
     running: AtomicU64,
     finished: AtomicU64,
 }
@@ -24,6 +24,10 @@ struct QueueStatus {
     consuming: AtomicBool,
     /// Milliseconds after `since` at which its loop turned last.
     turned: AtomicU64,
+    /// How many messages may be held of it.
+    prefetch: AtomicU16,
+    /// How remote control shows it.
+    shape: serde_json::Value,
 }
 
 /// A loop that has not turned for so long hangs.
@@ -31,38 +35,70 @@ const HANGS: Duration = Duration::from_secs(15);
 
 impl Status {
     pub(super) fn new(queues: &[String]) -> Self {
-        let status = |name: &String| QueueStatus {
-            name: name.clone(),
-            consuming: AtomicBool::new(false),
-            turned: AtomicU64::new(0),
-        };
         let shared = Shared {
             since: Instant::now(),
-            queues: queues.iter().map(status).collect(),
+            queues: RwLock::default(),
             running: AtomicU64::new(0),
             finished: AtomicU64::new(0),
         };
-        Self { shared: Arc::new(shared) }
+        let status = Self { shared: Arc::new(shared) };
+        queues.iter().for_each(|queue| status.consumes(queue, serde_json::Value::Null));
+        status
     }
 
-    /// The queues of this worker, and whether each is being consumed.
-    pub fn queues(&self) -> impl Iterator<Item = (&str, bool)> {
-        let queues = self.shared.queues.iter();
-        queues.map(|queue| (queue.name.as_str(), queue.consuming.load(Ordering::Relaxed)))
+    /// The queues of this worker now, and whether each is being consumed.
+    pub fn queues(&self) -> Vec<(String, bool)> {
+        let consuming = |queue: &QueueStatus| queue.consuming.load(Ordering::Relaxed);
+        self.read().iter().map(|queue| (queue.name.clone(), consuming(queue))).collect()
     }
 
     /// Whether every queue is being consumed.
     pub fn is_consuming(&self) -> bool {
-        self.queues().all(|(_, consuming)| consuming)
+        self.read().iter().all(|queue| queue.consuming.load(Ordering::Relaxed))
     }
 
     /// Whether the loops of the worker turn.
     pub fn is_alive(&self) -> bool {
         let now = self.elapsed();
-        self.shared.queues.iter().all(|queue| {
+        self.read().iter().all(|queue| {
             let turned = Duration::from_millis(queue.turned.load(Ordering::Relaxed));
             now.saturating_sub(turned) < HANGS
         })
+    }
+
+    /// How long it has been there.
+    pub fn uptime(&self) -> Duration {
+        self.elapsed()
+    }
+
+    /// How many messages may be held, of all queues together.
+    pub(super) fn prefetch(&self) -> u64 {
+        self.read().iter().map(|queue| u64::from(queue.prefetch.load(Ordering::Relaxed))).sum()
+    }
+
+    /// A queue is one of its queues from now on, and remote control shows it as `shape`.
+    pub(super) fn consumes(&self, queue: &str, shape: serde_json::Value) {
+        let mut queues = self.write();
+        match queues.iter_mut().find(|known| known.name == queue) {
+            Some(known) => known.shape = shape,
+            None => queues.push(QueueStatus {
+                name: queue.to_owned(),
+                consuming: AtomicBool::new(false),
+                turned: AtomicU64::new(self.now()),
+                prefetch: AtomicU16::new(0),
+                shape,
+            }),
+        }
+    }
+
+    /// Its queues as remote control shows them.
+    pub(super) fn shapes(&self) -> serde_json::Value {
+        self.read().iter().map(|queue| queue.shape.clone()).collect()
+    }
+
+    /// A queue is none of its queues any more.
+    pub(super) fn leaves(&self, queue: &str) {
+        self.write().retain(|known| known.name != queue);
     }
 
     /// Attempts that run now.
@@ -75,11 +111,11 @@ impl Status {
         self.shared.finished.load(Ordering::Relaxed)
     }
 
-    pub(super) fn turned(&self, queue: &str, consuming: bool) {
-        let now = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if let Some(status) = self.shared.queues.iter().find(|status| status.name == queue) {
+    pub(super) fn turned(&self, queue: &str, consuming: bool, prefetch: u16) {
+        if let Some(status) = self.read().iter().find(|status| status.name == queue) {
             status.consuming.store(consuming, Ordering::Relaxed);
-            status.turned.store(now, Ordering::Relaxed);
+            status.turned.store(self.now(), Ordering::Relaxed);
+            status.prefetch.store(prefetch, Ordering::Relaxed);
         }
     }
 
@@ -92,7 +128,19 @@ impl Status {
         self.shared.finished.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn now(&self) -> u64 {
+        u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn elapsed(&self) -> Duration {
         self.shared.since.elapsed()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<QueueStatus>> {
+        self.shared.queues.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<QueueStatus>> {
+        self.shared.queues.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,6 +7,7 @@
 
 mod both;
 mod consume;
+mod control;
 mod dead;
 mod examples;
 mod faults;

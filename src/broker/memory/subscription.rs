@@ -4,7 +4,6 @@ use super::Memory;
 use super::queue::Kind;
 use super::state::{AllOr, Back, Consumer};
 use crate::broker::{Consume, Delivery, Settle, StreamStart};
-use crate::topology::Topology;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -34,9 +33,8 @@ impl Subscription {
         let queue: Arc<str> = consume.queue.as_str().into();
         let prefetch = consume.prefetch.max(1);
         let missing = memory.depth(&queue).is_none();
-        let own = consume.declare.map(|queue| Topology { queues: vec![queue], ..<_>::default() });
         let repair = consume.repair.filter(|_| missing);
-        for topology in own.into_iter().chain(repair) {
+        for topology in consume.declare.into_iter().chain(repair) {
             if let Err(error) = memory.declare(&topology) {
                 tracing::warn!(%queue, %error, "cannot consume until somebody declares it");
             }

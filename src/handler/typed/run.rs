@@ -97,6 +97,7 @@ impl Invocation {
         kinds: &'static [ErrorKind],
         body: impl FnOnce() -> R + Send + 'static,
     ) -> Attempt {
+        self.cx.on_thread.note();
         let cancel = self.cx.cancel.clone();
         drop(self);
         Box::pin(blocking(cancel, move || body().ended(kinds)))

@@ -143,7 +143,7 @@ impl Inbox {
         let arguments = Arguments::from([("x-expires".to_owned(), expires.into())]);
         let deliveries = broker.consume(Consume {
             stream: None,
-            declare: Some(Queue::new(&queue, arguments)),
+            declare: Some(Queue::new(&queue, arguments).into()),
             repair: None,
             queue,
             prefetch: PREFETCH,

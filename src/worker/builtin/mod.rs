@@ -16,6 +16,7 @@ mod unlock;
 
 use super::context::Known;
 use crate::canvas::Canvas;
+use crate::clock::Clock;
 use crate::handler::{Failure, Handler, Output, TaskContext, TaskError};
 use crate::protocol::{Body, Signature, Value};
 use crate::publisher::Publisher;
@@ -47,10 +48,11 @@ pub(super) fn add(
     tasks: &mut HashMap<String, Arc<Known>>,
     publisher: &Publisher,
     results: &Arc<dyn ResultBackend>,
+    clock: &Arc<dyn Clock>,
 ) {
     let own = Arc::new(tasks.clone());
     let mut add = |name: &str, handler: Arc<dyn Handler>| {
-        let known = Known { handler, options: TaskOptions::default(), rate: None };
+        let known = Known::new(handler, TaskOptions::default(), clock);
         tasks.entry(name.to_owned()).or_insert_with(|| Arc::new(known));
     };
     add("celery.accumulate", now(accumulate));
