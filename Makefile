@@ -8,7 +8,7 @@ SHELL := bash
 BROKER_PORT ?= 5673
 VENV := .work/venv
 
-.PHONY: help build check fmt test test-unit test-it soak celery demo bench bench-celery bench-scheduler broker-up broker-down clean
+.PHONY: help build check fmt test test-unit test-it soak celery demo django bench bench-celery bench-scheduler broker-up broker-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ check: ## formatting, lints, documentation, shell scripts; changes nothing
 	cargo clippy --no-default-features --lib --bins --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 		cargo doc --workspace --no-deps --document-private-items --locked
-	for script in rabbitmq/*.sh examples/demo/*.sh .ci/run; do bash -n $$script; done
+	for script in rabbitmq/*.sh examples/demo/*.sh examples/django/*.sh examples/django/bin/*.sh .ci/run; do bash -n $$script; done
 
 fmt: ## formats the code
 	cargo fmt --all
@@ -52,6 +52,9 @@ demo: ## a minute of real work with faults, counted at the end; VIDEO=path, DEMO
 	@examples/demo/install.sh
 	@cargo build --locked --bin celeriac --example demo
 	@cargo run --quiet --locked --example demo -- $(foreach video,$(VIDEO),--video $(video)) $(DEMO)
+
+django: $(VENV)/ready build ## the Django example at http://127.0.0.1:8000, with all it needs
+	@examples/django/run.sh
 
 bench: ## the table of speed and memory, next to a bare lapin loop
 	cargo bench --locked --bench runner

@@ -9,6 +9,8 @@ mod both;
 mod consume;
 mod control;
 mod dead;
+#[cfg(feature = "redis")]
+mod django;
 mod examples;
 mod faults;
 mod hostile;
