@@ -56,8 +56,9 @@ demo: ## a minute of real work with faults, counted at the end; VIDEO=path, DEMO
 django: $(VENV)/ready build ## the Django example at http://127.0.0.1:8000, with all it needs
 	@examples/django/run.sh
 
-bench: ## the table of speed and memory, next to a bare lapin loop
+bench: $(VENV)/ready ## the table of speed and memory, next to a bare lapin loop and to Celery's worker
 	cargo bench --locked --bench runner
+	cargo bench --locked --bench drain
 
 bench-scheduler: $(VENV)/ready ## the scheduler next to celery beat, with ten thousand entries each
 	cargo bench --locked --bench scheduler

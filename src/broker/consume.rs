@@ -10,6 +10,7 @@ use super::connection::{Link, Up};
 use super::declare::{declare, declare_on};
 use super::stream::StreamStart;
 use super::{Consume, Delivery, Settle};
+use crate::topology::names;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use lapin::options::{
@@ -348,10 +349,11 @@ impl std::fmt::Debug for Consumption {
 
 fn accept(queue: &Arc<str>, line: &Arc<Line>, delivery: lapin::message::Delivery) -> Delivery {
     line.open(delivery.delivery_tag);
+    let routing_key = names::sent_key(delivery.exchange.as_str(), delivery.routing_key.as_str());
     Delivery {
         queue: Arc::clone(queue),
+        routing_key: routing_key.to_owned(),
         exchange: delivery.exchange.to_string(),
-        routing_key: delivery.routing_key.to_string(),
         redelivered: delivery.redelivered,
         properties: delivery.properties,
         body: delivery.data.into(),

@@ -192,6 +192,11 @@ impl Delivery {
     pub fn content_type(&self) -> Option<String> {
         self.properties.content_type().as_ref().map(ToString::to_string)
     }
+
+    /// What it answers: of a result, the task's id.
+    pub fn correlation_id(&self) -> Option<String> {
+        self.properties.correlation_id().as_ref().map(ToString::to_string)
+    }
 }
 
 impl Settle {

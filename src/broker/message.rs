@@ -47,7 +47,7 @@ impl RawMessage {
     }
 
     /// The same message, on its way through the delay ladder: it enters by the exchange `entry`
-    /// and follows the keys in `bcc`. Its own routing key stays.
+    /// and follows the keys in `bcc`.
     #[must_use]
     pub fn delayed(mut self, entry: String, bcc: Vec<String>) -> Self {
         let keys = HeaderValue::List(bcc.into_iter().map(HeaderValue::Text).collect());

@@ -1,6 +1,6 @@
 //! What a result backend stores about a task: Celery's meta document.
 
-use super::scan::entry;
+use super::scan::{entry, odd_number, without_odd_numbers};
 use super::{Bytes, DecodeError, EncodeError, Format, Repr, TaskState, Value};
 use crate::clock::to_iso;
 use crate::ids::TaskId;
@@ -135,7 +135,12 @@ impl StoredResult<Raw> {
     /// When it is no such document.
     pub fn decode(format: Format, document: impl Into<Bytes>) -> Result<Self, DecodeError> {
         let document = document.into();
-        let meta: Meta = format.decode(&document)?;
+        let meta: Meta = match format.decode(&document) {
+            Err(_) if odd_number(format, &document).is_some() => {
+                format.decode(&without_odd_numbers(&document))?
+            }
+            read => read?,
+        };
         let result = match entry(format, &document, "result") {
             Some(range) => Raw { format, bytes: document.slice(range) },
             None => Raw::null(),
@@ -151,6 +156,14 @@ impl StoredResult<Raw> {
             parent_id: meta.parent_id,
             extra: meta.extra,
         })
+    }
+
+    /// A document that cannot be read, as a failure that says so to whoever waits.
+    pub fn unreadable(task_id: TaskId, error: &DecodeError) -> Self {
+        let text = format!("the result of the task is there, but cannot be read: {error}");
+        let exception = StoredException::new("UnreadableResult", text, None);
+        let result = Raw::encode(Format::Json, &exception).unwrap_or_else(|_| Raw::null());
+        Self::state(task_id, TaskState::Failure, result)
     }
 
     /// The exception, when the state is one.
@@ -218,7 +231,17 @@ impl Raw {
     ///
     /// When it is of another type.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        self.format.decode_at("result", &self.bytes)
+        let decoded = self.format.decode_at("result", &self.bytes);
+        decoded.map_err(|error| match odd_number(self.format, &self.bytes) {
+            Some(number) => DecodeError {
+                place: "result".to_owned(),
+                message: format!(
+                    "{number} is no JSON number: let the task return null or text instead, or let \
+                     its worker write results as msgpack"
+                ),
+            },
+            None => error,
+        })
     }
 }
 
@@ -342,6 +365,23 @@ mod tests {
         assert_eq!(stored.result.decode::<(Shape, Shape, serde_bytes::ByteBuf)>().unwrap(), value);
         assert_eq!(stored.result.decode::<u8>().unwrap_err().place, "result");
         assert_eq!(stored.exception().unwrap(), None);
+    }
+
+    #[test]
+    fn a_number_that_json_has_not_is_an_error_of_the_value_alone() {
+        for number in ["NaN", "Infinity", "-Infinity"] {
+            let text = format!(
+                r#"{{"status": "SUCCESS", "result": ["NaN", {{"a": {number}}}], "task_id": "i",
+                    "args": [{number}], "name": "t"}}"#
+            );
+            let stored = StoredResult::decode(Format::Json, text).unwrap();
+            assert_eq!((stored.task_id.as_str(), &stored.state), ("i", &TaskState::Success));
+            assert_eq!(stored.extra["args"], Value::Array(vec![Value::Nil]));
+            let error = stored.result.decode::<Value>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("result: {number} is no JSON number")), "{error}");
+        }
+        let packed = Format::MessagePack.encode(&f64::NAN).unwrap();
+        assert!(Raw::new(Format::MessagePack, packed).decode::<f64>().unwrap().is_nan());
     }
 
     #[test]

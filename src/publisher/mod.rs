@@ -261,7 +261,11 @@ impl Publisher {
             let started = Instant::now();
             self.open_exit(destination, deadline).await?;
             let message = Arc::unwrap_or_clone(message);
-            let message = message.delayed(delay.entry(), delay.bcc(destination));
+            let mut message = message.delayed(delay.entry(), delay.bcc(destination));
+            if destination.queue.is_some() {
+                // A Celery worker publishes a retry by the exchange and key that this came with.
+                message.routing_key = destination.exit_key();
+            }
             let left = deadline.saturating_sub(started.elapsed());
             self.deliver(Arc::new(message), destination, left).await
         };

@@ -66,7 +66,7 @@ impl Delay {
 
     /// The keys for the `BCC` header: from level to level, out of the ladder, to the destination.
     ///
-    /// The message keeps the destination's routing key as its own.
+    /// On its way to an exchange the message keeps the destination's routing key as its own.
     pub fn bcc(&self, destination: &Destination) -> Vec<String> {
         let levels = self.levels();
         let hops = levels.windows(2).map(|pair| names::delay_hop(pair[0], pair[1]));

@@ -57,7 +57,10 @@ impl Topology {
     fn add_level(&mut self, level: u32, kind: QueueKind) {
         let (name, entry) = (names::delay_level(level), names::delay_entry(level));
         let wait = delay::level_wait(level).as_millis();
-        self.exchanges.push(Exchange::new(&name, ExchangeKind::Direct));
+        // Whoever publishes by the exchange and key that a message came with (Celery's workers do, to
+        // retry) comes out at the same place.
+        let exchange = Exchange::new(&name, ExchangeKind::Direct);
+        self.exchanges.push(exchange.with_alternate(names::DELAY_EXIT));
         self.exchanges.push(Exchange::new(&entry, ExchangeKind::Fanout));
         self.queues.push(waiting_queue(&name, wait, &name, kind));
         self.bindings.push(Binding::to_queue(&entry, &name, ""));

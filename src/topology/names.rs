@@ -3,6 +3,8 @@
 //! Names are fixed, because two programs of different versions meet in one broker. What the
 //! operator may rename (the task exchange, the archive) is a setting whose default stands here.
 
+use crate::protocol::delayed_routing_key;
+
 /// The exchange that tasks are published to.
 pub const TASKS: &str = "celeriac";
 
@@ -107,6 +109,17 @@ pub fn delay_to_exchange(exchange: &str) -> String {
 /// The exchange at the end of Celery's own delays.
 pub const CELERY_DELAY_EXIT: &str = "celery_delayed_delivery";
 
+/// The key that a message was sent with, which came by `exchange` with `key`: at the end of a ladder,
+/// ours or Celery's, that is not the same.
+pub fn sent_key<'a>(exchange: &str, key: &'a str) -> &'a str {
+    match exchange {
+        CELERY_DELAY_EXIT => delayed_routing_key(key),
+        // The exchange of the last level.
+        ours if is_delay_level(ours) => key.strip_prefix("out:").unwrap_or(key),
+        _ => key,
+    }
+}
+
 /// The number of levels in Celery's own ladder.
 pub const CELERY_LEVELS: u32 = 28;
 
@@ -118,4 +131,23 @@ pub fn celery_delay_level(level: u32) -> String {
 /// Whether `queue` is a level of our delay ladder or of Celery's.
 pub fn is_delay_level(queue: &str) -> bool {
     queue.starts_with("celeriac.delay.") || queue.starts_with("celery_delayed_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ladder_gives_back_the_key_that_was_sent() {
+        let celery = format!("{}mail.fast", "0.".repeat(27) + "1.");
+        for (exchange, key, sent) in [
+            (delay_level(3), delay_to_queue("mail"), "mail"),
+            (delay_level(3), "mail.fast".to_owned(), "mail.fast"),
+            (DELAY_EXIT.to_owned(), delay_to_queue("mail"), "mail"),
+            (CELERY_DELAY_EXIT.to_owned(), celery, "mail.fast"),
+            (TASKS.to_owned(), "out:mail".to_owned(), "out:mail"),
+        ] {
+            assert_eq!(sent_key(&exchange, &key), sent);
+        }
+    }
 }

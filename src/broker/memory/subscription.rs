@@ -4,6 +4,7 @@ use super::Memory;
 use super::queue::Kind;
 use super::state::{AllOr, Back, Consumer};
 use crate::broker::{Consume, Delivery, Settle, StreamStart};
+use crate::topology::names;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -111,8 +112,8 @@ impl Subscription {
         let receipt = Receipt { memory: self.memory.clone(), consumer: id, tag };
         Poll::Ready(Some(Delivery {
             queue: Arc::clone(&self.queue),
+            routing_key: names::sent_key(&message.exchange, &message.routing_key).to_owned(),
             exchange: message.exchange,
-            routing_key: message.routing_key,
             redelivered: entry.redelivered,
             properties: message.properties,
             body: message.body,

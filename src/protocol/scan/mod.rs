@@ -7,6 +7,9 @@
 
 mod json;
 mod msgpack;
+mod odd;
+
+pub(super) use odd::{odd_number, without_odd_numbers};
 
 use super::Format;
 use std::ops::Range;

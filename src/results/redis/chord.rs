@@ -182,7 +182,7 @@ impl Redis {
         let mut get = redis::cmd("GET");
         get.arg(key(id));
         let bytes: Option<Vec<u8>> = self.server.ask(&get).await?;
-        let result = bytes.and_then(|bytes| read(&key(id), bytes));
+        let result = bytes.map(|bytes| read(&key(id), bytes));
         let gone = || StoreError::permanent(format!("Redis holds no result of member {id}"));
         result.as_ref().map(Member::from).ok_or_else(gone)
     }

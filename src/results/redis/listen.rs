@@ -98,7 +98,7 @@ impl Line<'_> {
             get.arg(&keys);
             let known: Vec<Option<Vec<u8>>> = self.server.ask(&get).await?;
             let known = keys.iter().zip(known);
-            let results = known.filter_map(|(key, bytes)| read(key, bytes?));
+            let results = known.filter_map(|(key, bytes)| Some(read(key, bytes?)));
             results.for_each(|result| self.watched.tell(result));
         }
         Ok(())
@@ -119,10 +119,8 @@ async fn within<T>(answer: impl Future<Output = redis::RedisResult<T>>) -> Resul
 
 fn tell(watched: &Watched, message: &Msg) {
     let channel = message.get_channel_name();
-    if channel.starts_with(TASK)
-        && let Some(result) = read(channel, message.get_payload_bytes().to_vec())
-    {
-        watched.tell(result);
+    if channel.starts_with(TASK) {
+        watched.tell(read(channel, message.get_payload_bytes().to_vec()));
     }
 }
 

@@ -125,9 +125,12 @@ fn unreadable(key: &str, error: &crate::protocol::DecodeError) -> StoreError {
     StoreError::permanent(format!("Redis holds no result that can be read at {key}: {error}"))
 }
 
-/// Reads a document that was told or asked for. What cannot be read is left: whoever waits for it
-/// has a time limit of its own.
-fn read(key: &str, bytes: Vec<u8>) -> Option<StoredResult> {
-    let read = StoredResult::read_kept(bytes);
-    read.inspect_err(|error| warn!(%key, %error, "not a result that can be read")).ok()
+/// Reads a document that was told or asked for. One that cannot be read is told as a failure, so that
+/// nobody waits for ever.
+fn read(key: &str, bytes: Vec<u8>) -> StoredResult {
+    StoredResult::read_kept(bytes).unwrap_or_else(|error| {
+        warn!(%key, %error, "not a result that can be read");
+        let id = key.strip_prefix(TASK).unwrap_or(key);
+        StoredResult::unreadable(id.into(), &error)
+    })
 }

@@ -185,7 +185,10 @@ async fn receive(mut deliveries: Deliveries, shared: Arc<Shared>) {
         let format = delivery.content_type().and_then(|kind| Format::from_content_type(&kind));
         match StoredResult::decode(format.unwrap_or(Format::Json), delivery.body.clone()) {
             Ok(result) => shared.watched.tell(result),
-            Err(error) => debug!(%error, "an unreadable result"),
+            Err(error) => match delivery.correlation_id() {
+                Some(id) => shared.watched.tell(StoredResult::unreadable(id.into(), &error)),
+                None => debug!(%error, "an unreadable result of nobody knows which task"),
+            },
         }
         delivery.settle.ack();
     }

@@ -9,7 +9,7 @@ import time
 
 import redis
 from celery import Celery, shared_task
-from kombu import Queue
+from kombu import Exchange, Queue
 
 QUEUES = {"py": os.environ.get("PY", "py"), "rs": os.environ.get("RS", "py")}
 BACKEND = os.environ.get("BACKEND", os.environ["REDIS_URL"])
@@ -27,6 +27,18 @@ app.conf.update(
     broker_transport_options={"confirm_publish": True},
     worker_hijack_root_logger=False,
 )
+if os.environ.get("SHARED"):
+    # Queues that both fleets consume. One quorum queue switches Celery's delayed delivery on.
+    kinds = {"classic": None, "quorum": {"x-queue-type": "quorum"}}
+    app.conf.update(
+        task_default_queue="quorum",
+        task_default_exchange_type="topic",
+        task_queues=[
+            Queue(kind, Exchange(kind, type="topic"), routing_key=kind, queue_arguments=arguments)
+            for kind, arguments in kinds.items()
+        ],
+        task_routes=None,
+    )
 store = redis.Redis.from_url(os.environ["REDIS_URL"])
 
 
@@ -59,6 +71,11 @@ def items(*values):
     return list(values)
 
 
+@both("odd")
+def odd(text):
+    return [float(text)]
+
+
 @both("fail")
 def fail(*args, kind="ValueError", text="no"):
     raise {"ValueError": ValueError, "KeyError": KeyError}[kind](text)
@@ -68,7 +85,9 @@ def fail(*args, kind="ValueError", text="no"):
 def flaky(self, *numbers, fails=1):
     if self.request.retries < fails:
         # Without a wait another process may end it before Celery notes RETRY, over its result.
-        raise self.retry(exc=ValueError("not yet"), countdown=0.3)
+        # Celery's delay queues know whole seconds only.
+        countdown = 1 if os.environ.get("SHARED") else 0.3
+        raise self.retry(exc=ValueError("not yet"), countdown=countdown)
     return sum(flat(numbers))
 
 
@@ -112,6 +131,6 @@ def see(self, *args, **kwargs):
         "limits": [limit and float(limit) for limit in request.timelimit or [None, None]],
         "shadow": request.shadow,
         "stamps": request.stamps or {},
-        "argsrepr": request.argsrepr,
+        "argsrepr": getattr(request, "argsrepr", None),
         "mine": getattr(request, "mine", None),
     }

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::rig::{Celery, PATIENCE, Process, Rig, Running, Server, Signal, config};
 
-const APP: &str = include_str!("app.py");
+pub(super) const APP: &str = include_str!("app.py");
 
 /// The queue of our worker. That of Celery's is `py`.
 pub(super) const RUST: &str = "rust";
@@ -115,7 +115,7 @@ pub(super) async fn rows(program: &mut Process) -> Rows {
 }
 
 /// Declares its queue as Celery does, and routes to Celery's.
-fn settings(rig: &Rig, redis: &Server, queue: &str) -> Config {
+pub(super) fn settings(rig: &Rig, redis: &Server, queue: &str) -> Config {
     let mut config = config(&rig.url(), QueueKind::Classic);
     let table = QueueTable {
         kind: Some(QueueKind::Classic),
@@ -140,7 +140,7 @@ type Ended = Result<Output, Failure>;
 type Kwargs = BTreeMap<String, Value>;
 
 /// The tasks of `app.py`, in Rust.
-fn registry(redis: &str) -> Registry {
+pub(super) fn registry(redis: &str) -> Registry {
     let mut registry = Registry::new();
     add(&mut registry, "add", |_, body| Ok(Output::new(sum(body)?)));
     add(&mut registry, "list", |_, body| Ok(Output::new(args(body)?)));

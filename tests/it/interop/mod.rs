@@ -3,3 +3,5 @@
 mod calls;
 mod fleet;
 mod shapes;
+mod shared;
+mod theirs;
