@@ -69,14 +69,14 @@ pub(crate) struct Control {
 
 /// Who is asked, and for how long.
 #[derive(Debug, clap::Args)]
-struct Asked {
+pub(super) struct Asked {
     /// Ask only these workers, separated by commas
     #[arg(short, long, value_name = "WORKER", value_delimiter = ',')]
     destination: Vec<String>,
 
     /// How long to wait for those that are there
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = send::duration)]
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 /// What can be asked, in Celery's words.
@@ -205,10 +205,7 @@ async fn ask(
     arguments: Arguments,
     asked: &Asked,
 ) -> anyhow::Result<Exit> {
-    let to = match asked.destination.as_slice() {
-        [] => Recipients::All,
-        nodes => Recipients::Named(nodes.to_vec()),
-    };
+    let to = asked.recipients();
     let app = send::connect(global).await?;
     let answers = async {
         let mut caller = Caller::open(app.broker()).await?;
@@ -352,6 +349,16 @@ fn flatten(name: &str, value: &Value, lines: &mut Vec<String>) {
         }
         Value::String(text) => lines.push(format!("{name} = {text}")),
         value => lines.push(format!("{name} = {value}")),
+    }
+}
+
+impl Asked {
+    /// Whom to ask.
+    pub(super) fn recipients(&self) -> Recipients {
+        match self.destination.as_slice() {
+            [] => Recipients::All,
+            nodes => Recipients::Named(nodes.to_vec()),
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod send;
 mod stack;
 mod topology;
 mod worker;
+mod workers;
 
 use crate::config::{Report, Style};
 use clap::Parser;
@@ -65,6 +66,7 @@ enum Command {
     Send(send::Arguments),
     Call(call::Arguments),
     Revoke(revoke::Arguments),
+    Workers(workers::Arguments),
     Inspect(control::Inspect),
     Control(control::Control),
     Schedule(schedule::Arguments),
@@ -88,6 +90,7 @@ pub fn run() -> ExitCode {
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
         Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
         Command::Revoke(arguments) => wait(revoke::run(&cli.global, &arguments)),
+        Command::Workers(arguments) => wait(workers::run(&cli.global, &arguments)),
         Command::Inspect(arguments) => wait(control::inspect(&cli.global, &arguments)),
         Command::Control(arguments) => wait(control::control(&cli.global, &arguments)),
         Command::Schedule(arguments) => wait(schedule::run(&cli.global, &arguments)),

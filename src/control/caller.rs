@@ -147,6 +147,35 @@ impl Caller {
         Ok(answers)
     }
 
+    /// Tells, and waits for no answer: only until the broker has the command. That there is no node
+    /// is no error.
+    ///
+    /// # Errors
+    ///
+    /// When the command cannot be sent within `patience`.
+    pub async fn tell(
+        &mut self,
+        method: &str,
+        arguments: Arguments,
+        to: Recipients,
+        patience: Duration,
+    ) -> Result<(), AskError> {
+        let mut request = Request::new(method, arguments);
+        request.to = to;
+        self.send(request, patience).await.map(drop)
+    }
+
+    /// Sends a command; whether there is any node.
+    async fn send(&self, mut request: Request, patience: Duration) -> Result<bool, AskError> {
+        request.clock = self.clock.forward();
+        let message = request.message(SystemClock.now(), patience)?;
+        match self.broker.publish(Arc::new(message), patience).await {
+            Ok(()) => Ok(true),
+            Err(PublishError::Unroutable { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Which of these nodes are there, and which are not.
     async fn look_for(
         &self,
@@ -206,14 +235,9 @@ impl Caller {
         let mut request = Request::new(method, arguments);
         request.to = to;
         request.reply_to = Some(reply_to);
-        request.clock = self.clock.forward();
         let patience = ends.saturating_duration_since(Instant::now());
-        let message = request.message(SystemClock.now(), patience)?;
-        match self.broker.publish(Arc::new(message), patience).await {
-            Ok(()) => {}
-            // There is no node at all.
-            Err(PublishError::Unroutable { .. }) => return Ok(heard),
-            Err(error) => return Err(error.into()),
+        if !self.send(request, patience).await? {
+            return Ok(heard);
         }
         let mut quiet = ends.min(Instant::now() + FIRST);
         loop {

@@ -32,7 +32,7 @@ use crate::protocol::HeaderValue;
 use crate::topology::names;
 
 /// How far a revocation goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Reach {
     /// A task that has not begun will not begin. One that runs goes on; if it fails, it is not
     /// tried again.

@@ -4,7 +4,6 @@ use super::{Reach, Record, Stamps};
 use crate::broker::{AckPolicy, Broker, Consume, Deliveries, RawMessage, StreamStart};
 use crate::ids::TaskId;
 use crate::protocol::{HeaderValue, Headers};
-use crate::shutdown::Shutdown;
 use crate::topology::{Topology, names};
 use futures::StreamExt;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -42,7 +41,7 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Known {
-    ids: HashSet<TaskId>,
+    ids: HashMap<TaskId, Reach>,
     /// Oldest first.
     order: VecDeque<TaskId>,
     /// Name and value.
@@ -62,7 +61,7 @@ pub(crate) struct Running {
 impl Revoked {
     /// Whether this task shall not run.
     pub(crate) fn contains(&self, id: &TaskId) -> bool {
-        self.0.any.load(Ordering::Acquire) && self.known().ids.contains(id)
+        self.0.any.load(Ordering::Acquire) && self.known().ids.contains_key(id)
     }
 
     /// Whether a task with these headers shall not run.
@@ -77,6 +76,13 @@ impl Revoked {
         }
         let known = self.known();
         stamps.iter().any(|(name, value)| known.bears(name, value))
+    }
+
+    /// Those of these ids of which it is not known that they are revoked as far as this.
+    pub(crate) fn unknown(&self, ids: &[TaskId], reach: Reach) -> Vec<TaskId> {
+        let known = self.known();
+        let is_new = |id: &&TaskId| known.ids.get(*id).is_none_or(|known| *known < reach);
+        ids.iter().filter(is_new).cloned().collect()
     }
 
     /// The ids, the oldest first.
@@ -106,13 +112,13 @@ impl Revoked {
         Running { id, revoked: self.clone(), stop }
     }
 
-    /// Follows the stream until `shutdown` drains. `caught_up` is told once everything that was
+    /// Follows the stream until `done`: a worker that drains still hears what to stop. `caught_up` is told once everything that was
     /// revoked before is known.
     pub(crate) async fn follow(
         &self,
         broker: Broker,
         caught_up: watch::Sender<bool>,
-        shutdown: Shutdown,
+        done: CancellationToken,
     ) {
         let mark = uuid::Uuid::new_v4().simple().to_string();
         let mut records = stream(&broker);
@@ -127,7 +133,7 @@ impl Revoked {
         loop {
             tokio::select! {
                 biased;
-                () = shutdown.draining() => break,
+                () = done.cancelled() => break,
                 record = records.next() => {
                     let Some(delivery) = record else { break };
                     match Record::read(&RawMessage::from(&delivery)) {
@@ -156,7 +162,9 @@ impl Revoked {
             info!(task.id = %id, "revoked while it runs, stopping it");
             stop.cancel();
         }
-        if known.ids.insert(id.clone()) {
+        let before = known.ids.get(&id).copied();
+        known.ids.insert(id.clone(), before.unwrap_or_default().max(reach));
+        if before.is_none() {
             known.order.push_back(id);
         }
         if known.order.len() > MOST
@@ -287,5 +295,11 @@ mod tests {
         assert!(running.stop.is_cancelled());
         drop(running);
         assert!(revoked.known().running.is_empty());
+        revoked.note(id(1), Reach::NotBegun);
+        assert_eq!(
+            revoked.unknown(&[id(1), id(2)], Reach::Running),
+            [id(2)],
+            "it goes no less far"
+        );
     }
 }

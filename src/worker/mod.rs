@@ -154,10 +154,10 @@ impl Worker {
         beside.spawn(self.collect_dead_letters(shutdown.clone()));
         beside.spawn(self.purge_results(shutdown.clone()));
         let context = Arc::new(self.context(name.clone(), slots, shutdown));
-        self.hear_of_revocations(&context, &mut beside).await;
         let (changes, mut changed) = mpsc::channel(CHANGES);
         let drained = CancellationToken::new();
         let mut remote = JoinSet::new();
+        self.hear_of_revocations(&context, &mut remote, &drained).await;
         if self.settings.remote_control && !self.broker.is_in_memory() {
             remote.spawn(self.remote(&context, changes).run(drained.clone()));
         }
@@ -180,7 +180,6 @@ impl Worker {
             broker: self.broker.clone(),
             context: Arc::clone(context),
             settings: self.settings.clone(),
-            topology: self.topology.clone(),
             changes,
         }
     }
@@ -210,7 +209,12 @@ impl Worker {
     }
 
     /// Follows what is revoked, and waits until what was revoked earlier is known.
-    async fn hear_of_revocations(&self, context: &Context, beside: &mut JoinSet<()>) {
+    async fn hear_of_revocations(
+        &self,
+        context: &Context,
+        beside: &mut JoinSet<()>,
+        drained: &CancellationToken,
+    ) {
         if self.broker.is_in_memory() {
             return;
         }
@@ -223,8 +227,8 @@ impl Worker {
         }
         let (tell, told) = watch::channel(false);
         let (revoked, broker) = (context.revoked.clone(), self.broker.clone());
-        let shutdown = context.shutdown.clone();
-        beside.spawn(async move { revoked.follow(broker, tell, shutdown).await });
+        let drained = drained.clone();
+        beside.spawn(async move { revoked.follow(broker, tell, drained).await });
         caught_up(told).await;
     }
 

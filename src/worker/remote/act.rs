@@ -58,14 +58,9 @@ impl Remote {
     async fn revoke(&self, given: Given<'_>, reach: Result<Reach, Refused>) -> Answer {
         let (ids, reach) = (given.ids("task_id")?, reach?);
         let running = self.context.here.running(&ids);
-        let news: Vec<TaskId> = match reach {
-            Reach::NotBegun => {
-                let known = |id: &TaskId| self.context.revoked.contains(id);
-                ids.iter().filter(|id| !known(id)).cloned().collect()
-            }
-            Reach::Running => ids.clone(),
-        };
-        self.context.revoked.hear(&news, reach);
+        // All workers hear this; what one of them has written already, the others need not.
+        let news = self.context.revoked.unknown(&ids, reach);
+        self.context.revoked.hear(&ids, reach);
         kept(revoke(&self.broker, news, reach, PATIENCE).await)?;
         match reach {
             Reach::NotBegun => {

@@ -17,7 +17,7 @@ use super::roster::Change;
 use super::settings::Settings;
 use crate::broker::{AckPolicy, Broker, Consume, DeclareError, Deliveries, Delivery, PublishError};
 use crate::control::{Reply, ReplyTo, Request, mailbox};
-use crate::topology::{self, Topology};
+use crate::topology::{self, Object};
 use answer::{Answer, Given, Refused};
 use futures::StreamExt;
 use serde_json::Value;
@@ -37,7 +37,6 @@ pub(super) struct Remote {
     pub(super) context: Arc<Context>,
     /// What it was started with.
     pub(super) settings: Settings,
-    pub(super) topology: topology::Settings,
     /// Where changes of its queues go.
     pub(super) changes: mpsc::Sender<Change>,
 }
@@ -72,12 +71,14 @@ impl Remote {
     }
 
     async fn open(&self) -> Option<Deliveries> {
-        let exchanges = match self.topology.declare {
-            true => Topology::control(),
-            false => Topology::default(),
-        };
-        let mailbox = exchanges.and(mailbox::of_node(&self.node));
-        match self.broker.declare(&mailbox).await {
+        let mut mailbox = mailbox::of_node(&self.node);
+        let mut declared = self.broker.declare(&mailbox).await;
+        if let Err(DeclareError::Forbidden { object: Object::Exchange(_), .. }) = &declared {
+            // Whoever asks makes the exchanges, too.
+            mailbox.exchanges.clear();
+            declared = self.broker.declare(&mailbox).await;
+        }
+        match declared {
             Ok(()) | Err(DeclareError::Interrupted(_)) => {}
             Err(DeclareError::Locked(_)) => warn!(
                 node = self.node,

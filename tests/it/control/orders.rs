@@ -228,3 +228,20 @@ print(json.dumps([tell("shutdown"), ended(slow)]))
     crate::rig::eventually("its queue to go", async || stage.rig.queue(&queue).await.is_none())
         .await;
 }
+
+#[tokio::test]
+async fn a_worker_that_drains_still_answers_and_stops_what_it_is_told_to() {
+    let Some(mut stage) = Stage::start().await else { return };
+    let told = stage
+        .tell(
+            r#"
+slow = ours("t.slow", 40)
+until(lambda: len(ask("active")) == 1)
+tell("shutdown")
+print(json.dumps([len(ask("active")), tell("terminate", signal="TERM", task_id=slow.id) == {"ok": f"terminate: {slow.id}"}, ended(slow)]))
+"#,
+        )
+        .await;
+    assert_eq!(told, json!([1, true, ["REVOKED", "TaskRevokedError"]]));
+    stage.ours.ended().await.unwrap();
+}

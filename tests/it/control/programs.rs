@@ -45,6 +45,9 @@ async fn our_program_asks_both_fleets_and_says_who_is_silent() {
     let pong =
         |worker: &str| json!({ "worker": worker, "state": "answered", "answer": { "ok": "pong" } });
     assert_eq!((code, parse(&printed)), (0, json!([pong(THEIRS), pong(OURS)])));
+    let (code, printed) = stage.celeriac(&["workers"]).await;
+    assert!(code == 0 && printed.contains("rust@test    up     celeriac  0/2"), "{printed}");
+    assert!(printed.contains("python@test  up     thread    0/2"), "{printed}");
     let (code, printed) = stage.celeriac(&["inspect", "registered"]).await;
     assert!(code == 0 && printed.contains("t.add [rate_limit=600/m]"), "{printed}");
     assert!(printed.contains("t.add [rate_limit=10/s]"), "{printed}");
@@ -72,4 +75,27 @@ async fn our_program_asks_both_fleets_and_says_who_is_silent() {
     stop_python(theirs).await;
     let (code, printed) = stage.celeriac(&["inspect", "ping"]).await;
     assert!(code == 4 && printed.contains("there is no worker"), "{code} {printed}");
+}
+
+/// What a task's revocation is worth in a fleet of both.
+#[tokio::test]
+async fn a_revocation_reaches_celerys_workers_and_says_what_cannot_be_stopped() {
+    let Some(stage) = Stage::start().await else { return };
+    let theirs = stage.with_python().await;
+    let (code, printed) = stage.celeriac(&["revoke", "early"]).await;
+    assert!(code == 0 && printed.contains("revoked early"), "{code} {printed}");
+    let deaf = stage.ours.call::<()>("t.deaf", &(4.0,)).await;
+    let running = async || {
+        let (_, printed) = stage.celeriac(&["inspect", "active", "-d", OURS]).await;
+        printed.contains(deaf.id().as_str())
+    };
+    crate::rig::eventually("the task to run", running).await;
+    let (code, printed) = stage.celeriac(&["revoke", "--terminate", deaf.id().as_str()]).await;
+    assert!(code == 3 && printed.contains("a blocking function cannot be stopped"), "{printed}");
+    let (_, printed) = stage.celeriac(&["inspect", "revoked", "-o", "json"]).await;
+    for answer in parse(&printed).as_array().unwrap() {
+        assert_eq!(answer["answer"], json!(["early", deaf.id().as_str()]), "{answer}");
+    }
+    stage.stop().await;
+    stop_python(theirs).await;
 }
