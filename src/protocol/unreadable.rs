@@ -119,7 +119,7 @@ fn known(content_type: &str) -> &'static str {
     match content_type {
         "application/x-python-serialize" => " (pickle) can run code and is never read",
         "application/x-yaml" => " (yaml) is not read",
-        "application/data" => " (signed messages, raw data) is not read",
+        "application/data" => " (signed by Celery's `auth` serializer, or raw data) is not read",
         "text/plain" | "application/text" => " (raw text) is not a task",
         _ => " is not read",
     }

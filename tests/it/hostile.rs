@@ -15,6 +15,8 @@ use crate::rig::{PATIENCE, RawAmqp, Rig, Running, add, eventually};
 
 const JSON: &str = "application/json";
 const MESSAGEPACK: &str = "application/x-msgpack";
+/// As Celery signs: signer, signature, content type, encoding and body, base64 of all.
+const SIGNED: &[u8] = b"WTJFZ01RPT0AAWMybG4AAWFwcGxpY2F0aW9uL2pzb24AAXV0Zi04AAFbW10se30se31d";
 const EMPTY: &[u8] = b"[[],{},{}]";
 
 /// A message and what the archive must say about it.
@@ -82,7 +84,7 @@ fn zoo() -> Vec<Hostile> {
         hostile(BasicProperties::default(), b"", "no content type"),
         hostile(task("application/x-python-serialize"), b"\x80\x02K\x01.", "(pickle)"),
         hostile(task("application/x-yaml"), b"[[], {}, null]", "(yaml)"),
-        hostile(task("application/data"), b"x", "(signed messages, raw data)"),
+        hostile(task("application/data"), SIGNED, "(signed by Celery's `auth` serializer"),
         hostile(task("text/plain"), EMPTY, "(raw text)"),
         json(b"", "expected a value at byte 0"),
         json(b"\xff\xfe[]", "expected UTF-8 at byte 0"),
