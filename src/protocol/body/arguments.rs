@@ -41,8 +41,10 @@ struct Positional<'a> {
 enum Source<'a> {
     /// One decoder runs through the whole list: nothing is looked at twice.
     MessagePack { reader: MessagePackReader<'a>, count: usize },
-    /// JSON's decoder cannot stop between two items, so they are found first.
-    Json(Vec<Span>),
+    /// The same, with what is left of the list from its next item on.
+    Json { rest: &'a [u8], count: usize },
+    /// There is a number that no Rust type takes unchanged, so that each item is looked at first.
+    Odd(Vec<Span>),
 }
 
 impl Body {
@@ -125,7 +127,12 @@ impl<'a> Positional<'a> {
     fn new(body: &'a Body) -> Self {
         let bytes = body.part(&body.args, EMPTY_LIST);
         let source = match body.format {
-            Format::Json => Source::Json(spans(Format::Json, bytes)),
+            Format::Json if body.args.odd.is_some() => Source::Odd(spans(Format::Json, bytes)),
+            Format::Json => {
+                let rest = bytes.get(1..).unwrap_or_default().trim_ascii_start();
+                let is_empty = rest.first().is_none_or(|byte| *byte == b']');
+                Source::Json { rest, count: if is_empty { 0 } else { body.args.commas + 1 } }
+            }
             Format::MessagePack => {
                 let (head, count) = list_head(bytes);
                 Source::MessagePack { reader: msgpack(&bytes[head..]), count }
@@ -136,8 +143,8 @@ impl<'a> Positional<'a> {
 
     fn count(&self) -> usize {
         match &self.source {
-            Source::MessagePack { count, .. } => *count,
-            Source::Json(spans) => spans.len(),
+            Source::MessagePack { count, .. } | Source::Json { count, .. } => *count,
+            Source::Odd(spans) => spans.len(),
         }
     }
 
@@ -145,12 +152,18 @@ impl<'a> Positional<'a> {
         let index = self.taken;
         self.taken += 1;
         match &mut self.source {
-            Source::MessagePack { count, .. } if index >= *count => None,
+            Source::MessagePack { count, .. } | Source::Json { count, .. } if index >= *count => {
+                None
+            }
             Source::MessagePack { reader, .. } => {
                 let value = T::deserialize(reader);
                 Some(value.or_else(|_| self.again(index)))
             }
-            Source::Json(spans) => {
+            Source::Json { rest, .. } => {
+                let value = next_in_json(rest);
+                Some(value.or_else(|_| self.again(index)))
+            }
+            Source::Odd(spans) => {
                 let span = spans.get(index)?.clone();
                 let bytes = self.body.part(&self.body.args, EMPTY_LIST);
                 Some(self.body.encoded("args", bytes, &span).decode())
@@ -181,6 +194,15 @@ impl Encoded<'_> {
             None => self.format.decode(self.bytes),
         }
     }
+}
+
+/// The item of a list that `rest` begins with; leaves what begins with the next one.
+fn next_in_json<T: DeserializeOwned>(rest: &mut &[u8]) -> serde_json::Result<T> {
+    let mut items = serde_json::Deserializer::from_slice(rest).into_iter();
+    let item = items.next().unwrap_or_else(|| Err(serde::de::Error::custom("no item")));
+    let after = rest.get(items.byte_offset()..).unwrap_or_default().trim_ascii_start();
+    *rest = after.strip_prefix(b",").unwrap_or(after).trim_ascii_start();
+    item
 }
 
 /// The items of a list, or keys and values of a map, in bytes that passed a scan before.
@@ -245,6 +267,15 @@ mod tests {
                 assert!(read.map(Result::unwrap).eq(many.iter().copied()), "{count}");
             }
         }
+        let spaced = json("[ [ 1 , [2, 3] ,\t{\"a\": [4, 5]} , \"],\" ] , {} , null ]");
+        let mut arguments = spaced.arguments().unwrap();
+        assert_eq!(arguments.positional(), 4);
+        assert_eq!(arguments.take_next::<u8>(), Some(Ok(1)));
+        assert_eq!(arguments.take_next::<Vec<u8>>(), Some(Ok(vec![2, 3])));
+        assert!(arguments.take_next::<Value>().unwrap().is_ok());
+        assert_eq!(arguments.take_next::<String>(), Some(Ok("],".to_owned())));
+        assert_eq!(arguments.take_next::<u8>(), None);
+        assert_eq!(json("[[ ], null, null]").arguments().unwrap().positional(), 0);
         let absent = json("[null, null, null]");
         assert_eq!(absent.arguments().unwrap().positional(), 0);
     }

@@ -33,6 +33,7 @@ struct Part {
     range: Range<usize>,
     is_null: bool,
     odd: Option<usize>,
+    commas: usize,
 }
 
 impl Body {
@@ -75,6 +76,11 @@ impl Body {
     /// How the body is encoded.
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// The whole body as it stands in the message, decompressed.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
     /// The positional arguments as they stand in the message: a list, or null.
@@ -217,7 +223,7 @@ impl Part {
         if span.kind != wanted && !is_null {
             return Err(shape(place, wanted.name(), span.kind.name()));
         }
-        Ok(Self { range: span.range, is_null, odd: span.odd })
+        Ok(Self { range: span.range, is_null, odd: span.odd, commas: span.commas })
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Items<'a> {
 
 impl<'a> Items<'a> {
     pub(super) fn open(bytes: &'a [u8], max_depth: usize) -> Result<Result<Self, Kind>, Fault> {
-        let mut text = Text { bytes, at: 0, odd: None };
+        let mut text = Text::new(bytes);
         if let Err(error) = std::str::from_utf8(bytes) {
             return Err(Fault::Syntax { at: error.valid_up_to(), expected: "UTF-8" });
         }
@@ -48,14 +48,14 @@ impl<'a> Items<'a> {
         }
         let kind = self.text.kind()?;
         let start = self.text.at;
-        self.text.odd = None;
+        (self.text.odd, self.text.commas) = (None, 0);
         self.text.value(self.max_depth)?;
         let range = start..self.text.at;
         if is_key {
             self.text.space();
             self.text.byte(b':', "`:`")?;
         }
-        Ok(Some(Span { range, kind, odd: self.text.odd }))
+        Ok(Some(Span { range, kind, odd: self.text.odd, commas: self.text.commas }))
     }
 
     /// Moves to the next item; `false` when the end was there instead.
@@ -89,7 +89,7 @@ impl<'a> Items<'a> {
 
 /// The kind of the value that `bytes` begin with.
 pub(super) fn kind(bytes: &[u8]) -> Result<Kind, Fault> {
-    Text { bytes, at: 0, odd: None }.kind()
+    Text::new(bytes).kind()
 }
 
 #[derive(Debug)]
@@ -97,6 +97,8 @@ struct Text<'a> {
     bytes: &'a [u8],
     at: usize,
     odd: Option<usize>,
+    /// Commas between the items of the value itself, not of what it holds.
+    commas: usize,
 }
 
 /// Which of the open levels are maps, innermost in the lowest bit. Deep enough for
@@ -127,7 +129,11 @@ impl Nesting {
     }
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, odd: None, commas: 0 }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -204,6 +210,7 @@ impl Text<'_> {
             match (self.peek(), open.in_map()) {
                 (Some(b','), in_map) => {
                     self.at += 1;
+                    self.commas += usize::from(open.depth == 1);
                     if in_map {
                         self.space();
                         self.key()?;
