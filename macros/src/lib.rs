@@ -5,6 +5,7 @@ mod message;
 mod options;
 mod param;
 mod signature;
+mod size;
 mod time;
 
 use proc_macro::TokenStream;

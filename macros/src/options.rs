@@ -1,6 +1,6 @@
 //! The options in `#[task(..)]` and `#[message(..)]`.
 
-use crate::time;
+use crate::{size, time};
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(crate) struct TaskOptions {
     ignore_result: bool,
     acknowledge_early: bool,
     skip_finished: bool,
+    is_isolated: bool,
+    max_memory: Option<(u64, Span)>,
     seen: Vec<String>,
 }
 
@@ -36,7 +38,7 @@ enum Retries {
 }
 
 const KNOWN: &str = "name, queue, priority, expires, max_retries, backoff, time_limit, soft_time_limit, rate, \
-                     retry_on, give_up_on, ignore_result, skip_finished, ack, kwargs";
+                     retry_on, give_up_on, ignore_result, skip_finished, isolation, max_memory, ack, kwargs";
 
 impl Parse for TaskOptions {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
@@ -48,7 +50,14 @@ impl Parse for TaskOptions {
                 input.parse::<Token![,]>()?;
             }
         }
-        Ok(options)
+        match options.max_memory {
+            Some((_, span)) if !options.is_isolated => {
+                let message =
+                    "only a process of its own has a memory limit; add `isolation = \"process\"`";
+                Err(Error::new(span, message))
+            }
+            _ => Ok(options),
+        }
     }
 }
 
@@ -76,6 +85,8 @@ impl TaskOptions {
             "give_up_on" => self.give_up_on = types(input)?,
             "ignore_result" => self.ignore_result = true,
             "skip_finished" => self.skip_finished = true,
+            "isolation" => self.is_isolated = isolated(input)?,
+            "max_memory" => self.max_memory = Some(memory(input)?),
             "ack" => self.acknowledge_early = early(input)?,
             "kwargs" => self.by_name = true,
             other => {
@@ -160,6 +171,13 @@ impl TaskOptions {
         if self.skip_finished {
             set.push(quote!(options.skip_finished = true;));
         }
+        if self.is_isolated {
+            set.push(quote!(options.isolation = ::celeriac::task::Isolation::Process;));
+        }
+        if let Some((bytes, _)) = self.max_memory {
+            let bytes = some(quote!(#bytes));
+            set.push(quote!(options.max_memory = #bytes;));
+        }
         if self.acknowledge_early {
             set.push(quote!(options.acknowledge_early = true;));
         }
@@ -194,6 +212,20 @@ impl Parse for Retries {
         let number: LitInt = input.parse().map_err(wrong)?;
         number.base10_parse().map(Self::Times).map_err(wrong)
     }
+}
+
+fn isolated(input: ParseStream<'_>) -> Result<bool> {
+    let word: LitStr = value(input)?;
+    match word.value().as_str() {
+        "process" => Ok(true),
+        "none" => Ok(false),
+        _ => Err(Error::new(word.span(), r#"write "process" or "none""#)),
+    }
+}
+
+fn memory(input: ParseStream<'_>) -> Result<(u64, Span)> {
+    let text: LitStr = value(input)?;
+    Ok((size::bytes(&text)?, text.span()))
 }
 
 fn priority(input: ParseStream<'_>) -> Result<u8> {

@@ -1,6 +1,7 @@
 //! How an attempt ends when it does not end in a value.
 
 use crate::canvas::Canvas;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ impl DeadLetter {
 }
 
 /// An error inside a task, as it is stored and shown: text only, so that it can travel.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{kind}: {message}")]
 pub struct TaskError {
     /// Name of the error's type, such as `ValueError` or `ExitStatus`.

@@ -2,6 +2,7 @@
 
 use super::HeaderValue;
 use crate::ids::TaskId;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -25,7 +26,7 @@ pub mod header {
 
 /// Celery's headers, decoded. A header that is absent, null or empty is its default here, and a
 /// default is not written: Celery reads the sparse form as it reads the full one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Headers {
     /// Name of the task to run.
     pub task: String,
@@ -72,7 +73,7 @@ pub struct Headers {
 }
 
 /// How long a task may run, in seconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimeLimits {
     /// The task is stopped.
     pub hard: Option<f64>,

@@ -1,11 +1,12 @@
 //! Header values, in the types that an AMQP field table can hold.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A value in the header table, independent of any AMQP library.
 ///
 /// Narrow integers and floats are widened: they mean the same to every reader.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum HeaderValue {
     /// No value (`V`).
     Null,

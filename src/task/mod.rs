@@ -8,7 +8,7 @@ mod retry;
 mod settings;
 mod typed;
 
-pub use options::TaskOptions;
+pub use options::{Isolation, TaskOptions};
 pub use retry::RetryPolicy;
 pub use settings::{
     Acknowledge, BackoffTable, HttpSettings, Method, ProgramSettings, Reply, RequestBody, Retries,

@@ -30,4 +30,20 @@ pub struct TaskOptions {
     /// backend is asked first, and what the task returned then is taken for what it returns now.
     /// Needs a backend that keeps results. If that does not answer, the task runs.
     pub skip_finished: bool,
+    /// Which process it runs in.
+    pub isolation: Isolation,
+    /// The most memory that a process of its own may use, in bytes; `None` for no limit.
+    pub max_memory: Option<u64>,
+}
+
+/// Which process a task runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// The worker's.
+    #[default]
+    None,
+    /// One of its own for each attempt: the worker's program, started again. It can be killed at its
+    /// time limit whatever it does, and takes nobody with it when it crashes. Starting it takes as
+    /// long as the program takes to reach its worker.
+    Process,
 }

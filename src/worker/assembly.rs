@@ -3,6 +3,7 @@
 use super::{Worker, WorkerError};
 use crate::handler::{CheckReport, Definition, Finding, MessageHandler, Run, Surrounds, TaskSet};
 use crate::shutdown::Shutdown;
+use crate::task::Isolation;
 use crate::topology::{QueueTable, Target, names};
 use std::future::pending;
 
@@ -97,6 +98,7 @@ impl Worker {
     pub fn check(&self) -> Result<(), CheckReport> {
         let mut findings = self.set.findings(&self.registry);
         findings.extend(self.set.distinct().filter_map(|task| self.unknown_queue(task)));
+        findings.extend(self.set.distinct().filter_map(|task| self.shared_memory(task)));
         if findings.is_empty() { Ok(()) } else { Err(CheckReport(findings)) }
     }
 
@@ -148,6 +150,13 @@ impl Worker {
             hint: self.hint(&queue),
             queue,
         })
+    }
+
+    /// A limit that would have no effect.
+    fn shared_memory(&self, task: &Definition) -> Option<Finding> {
+        let is_limited = self.tasks.table(task.name())?.max_memory.is_some_and(|bytes| bytes > 0);
+        let is_shared = task.options().isolation == Isolation::None;
+        (is_limited && is_shared).then(|| Finding::SharedMemory { task: task.name().to_owned() })
     }
 
     /// What to do about an unknown queue.

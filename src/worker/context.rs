@@ -8,12 +8,13 @@ use super::status::Status;
 use crate::clock::{Clock, LogicalClock};
 use crate::control::Revoked;
 use crate::events::Switch;
-use crate::handler::{Handler, OnThread, Registry};
+use crate::handler::exec::Watcher;
+use crate::handler::{Handler, Isolated, OnThread, Registry};
 use crate::protocol;
 use crate::publisher::Publisher;
 use crate::results::{Reporting, ResultBackend};
 use crate::shutdown::Shutdown;
-use crate::task::{TaskOptions, Tasks};
+use crate::task::{Isolation, TaskOptions, Tasks};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -89,16 +90,23 @@ impl Context {
     }
 }
 
-/// Every registered task with its options, the configured ones over the declared.
+/// Every registered task with its options, the configured ones over the declared. With a `watcher`
+/// those that want it run in processes of their own.
 pub(super) fn known_tasks(
     registry: &Registry,
     tasks: &Tasks,
     clock: &Arc<dyn Clock>,
+    watcher: Option<&Arc<Watcher>>,
 ) -> HashMap<String, Arc<Known>> {
     let known = registry.names().into_iter().filter_map(|name| {
         let registered = registry.get(name)?;
         let options = tasks.options(name, registered.options.clone());
-        let handler = Arc::clone(&registered.handler);
+        let handler: Arc<dyn Handler> = match watcher {
+            Some(watcher) if options.isolation == Isolation::Process => {
+                Arc::new(Isolated::new(options.max_memory, Arc::clone(watcher)))
+            }
+            _ => Arc::clone(&registered.handler),
+        };
         Some((name.to_owned(), Arc::new(Known::new(handler, options, clock))))
     });
     known.collect()

@@ -38,7 +38,8 @@ use crate::broker::{Broker, DeclareError};
 use crate::clock::{Clock, LogicalClock};
 use crate::control::{Revoked, caught_up};
 use crate::events::Switch;
-use crate::handler::{CheckReport, Registry, TaskSet};
+use crate::handler::exec::Watcher;
+use crate::handler::{CheckReport, Registry, TaskSet, is_isolated, serve};
 use crate::ids;
 use crate::protocol::Limits;
 use crate::publisher::Publisher;
@@ -137,6 +138,9 @@ impl Worker {
     /// Declares what is needed, then consumes and runs tasks until `shutdown` drains and all that
     /// runs has ended, or `shutdown` aborts and it was given back.
     ///
+    /// In a process that was started for one [isolated](crate::task::Isolation::Process) task it
+    /// runs that and returns.
+    ///
     /// # Errors
     ///
     /// Only before the first task: when [`Worker::check`] finds something, or a queue cannot be
@@ -146,6 +150,12 @@ impl Worker {
             return Err(WorkerError::NoQueue);
         }
         self.assemble()?;
+        if is_isolated() {
+            if let Err(error) = serve(&self.registry).await {
+                warn!(%error, "the worker of this isolated task does not answer");
+            }
+            return Ok(());
+        }
         self.declare().await?;
         let name = ids::expand_name(&self.settings.name, "worker");
         let slots = self.slot_count();
@@ -244,7 +254,8 @@ impl Worker {
     }
 
     fn context(&self, name: String, slots: usize, shutdown: Shutdown) -> Context {
-        let mut tasks = known_tasks(&self.registry, &self.tasks, &self.clock);
+        let watcher = (!self.broker.is_in_memory()).then(|| Arc::new(Watcher::new()));
+        let mut tasks = known_tasks(&self.registry, &self.tasks, &self.clock, watcher.as_ref());
         builtin::add(&mut tasks, &self.publisher, &self.results, &self.clock);
         Context {
             name,

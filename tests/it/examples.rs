@@ -148,3 +148,15 @@ async fn a_registration_is_followed_by_four_tasks() {
     example.signal(Signal::INT);
     assert!(example.ended(PATIENCE).await.success());
 }
+
+#[tokio::test]
+async fn an_isolated_task_takes_nobody_with_it() {
+    let lines = [
+        "counted to 3 in another process: true",
+        "hungry, but not very: 67108864 bytes",
+        "ended with signal 6 before the task did; it may use 256.0 MiB of memory",
+        "FAILURE: the process of the task ended with signal 6 before the task did\n",
+        "FAILURE: stopped at its time limit of 1s",
+    ];
+    says("isolation", &lines).await;
+}

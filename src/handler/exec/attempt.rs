@@ -7,6 +7,7 @@ use super::process::Running;
 use super::report::Summary;
 use super::surroundings::{self, ProgramMissing};
 use crate::handler::call::{Call, Given};
+use crate::handler::isolated::limit_memory;
 use crate::handler::{Failure, Output, TaskContext, TaskError};
 use crate::task::Stdin;
 use std::ffi::{OsStr, OsString};
@@ -29,6 +30,9 @@ impl Checked {
         let mut process = self.process(call)?;
         let started = Running::spawn(&mut process, &self.watcher);
         let mut running = started.map_err(|error| self.not_started(&error))?;
+        if let Some(bytes) = self.settings.max_memory {
+            limit_memory(running.child().id(), bytes).map_err(|error| self.not_started(&error))?;
+        }
 
         let stop = cx.cancel.child_token();
         let mut conversation = Conversation::new(

@@ -18,6 +18,7 @@ mod surroundings;
 mod tests;
 mod watcher;
 
+pub(super) use process::Running;
 pub use surroundings::ProgramMissing;
 pub use watcher::Watcher;
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A program that was started. Dropping it kills its whole group.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(in crate::handler) struct Running {
     // Dropped before `child`: until the child is collected, nobody else can have its group's id.
     group: Group,
     child: Child,
@@ -29,7 +29,10 @@ struct Group {
 
 impl Running {
     /// Starts `command` in a group of its own.
-    pub(super) fn spawn(command: &mut Command, watcher: &Arc<Watcher>) -> io::Result<Self> {
+    pub(in crate::handler) fn spawn(
+        command: &mut Command,
+        watcher: &Arc<Watcher>,
+    ) -> io::Result<Self> {
         let child_ends = unix::signal(SignalKind::child())?;
         watcher.stand_by();
         let child = command.process_group(0).spawn()?;
@@ -40,14 +43,14 @@ impl Running {
     }
 
     /// The child itself, for its pipes.
-    pub(super) fn child(&mut self) -> &mut Child {
+    pub(in crate::handler) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
     /// Completes when the program has ended. When `stop` is cancelled the group is sent `SIGTERM`,
     /// and `SIGKILL` if the program is still there after `grace`. Not yet collected: see
     /// [`Running::collect`].
-    pub(super) async fn ended(
+    pub(in crate::handler) async fn ended(
         &mut self,
         stop: &CancellationToken,
         grace: Duration,
@@ -64,7 +67,7 @@ impl Running {
     }
 
     /// Kills what the program left running in its group, and collects its exit status.
-    pub(super) async fn collect(self) -> io::Result<ExitStatus> {
+    pub(in crate::handler) async fn collect(self) -> io::Result<ExitStatus> {
         let Self { group, mut child, .. } = self;
         drop(group);
         child.wait().await

@@ -251,6 +251,16 @@ async fn a_result_one_byte_too_long_is_noticed_after_the_end() {
 }
 
 #[tokio::test]
+async fn a_program_is_refused_more_memory_than_it_may_have() {
+    // Its input comes when the limit holds. `tail` keeps what it is asked for.
+    let text = "cat > /dev/null; head -c 200000000 /dev/zero | tail -c 100000000 | wc -c";
+    let free = script(text, &[], "");
+    assert_eq!(value(within(run(&free)).await), json!(100_000_000));
+    let bounded = script(text, &[], "max_memory = '64 MiB'");
+    assert_eq!(value(within(run(&bounded)).await), json!(0));
+}
+
+#[tokio::test]
 async fn any_amount_of_error_output_is_swallowed() {
     let text = "head -c 100000000 /dev/zero >&2; echo >&2; yes | head -n 100000 >&2; echo done";
     assert_eq!(value(within(run(&script(text, &[], ""))).await), json!("done"));

@@ -38,6 +38,15 @@ pub enum Finding {
         /// What to do, beginning with `; `.
         hint: String,
     },
+    /// The memory of a task is bounded that has no process of its own.
+    #[error(
+        "[tasks.\"{task}\"] sets max_memory, but the task runs in the worker's own process; \
+         declare it with `isolation = \"process\"`"
+    )]
+    SharedMemory {
+        /// The task.
+        task: String,
+    },
 }
 
 impl std::error::Error for CheckReport {}

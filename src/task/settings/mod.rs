@@ -34,6 +34,11 @@ impl Tasks {
         self.0.named.contains_key(name)
     }
 
+    /// What the table `[tasks."NAME"]` itself says, if there is one.
+    pub fn table(&self, name: &str) -> Option<&TaskSettings> {
+        self.0.named.get(name)
+    }
+
     /// The names of the defined tasks, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.named.keys().map(String::as_str)
@@ -118,6 +123,13 @@ pub struct TaskSettings {
     #[schemars(example = false)]
     pub skip_finished: Option<bool>,
 
+    /// The most memory that the process of the task may use: of a program, or of a task that its
+    /// code declares with isolation = "process". "0 B", the default, is no limit.
+    #[serde(with = "units::optional_size", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    #[schemars(example = "0 B")]
+    pub max_memory: Option<u64>,
+
     /// Makes the task a program: its path and arguments, started without a shell. `{name}` is
     /// replaced by the keyword argument of that name, `{0}` by the first positional one. The
     /// program's standard output is the result.
@@ -200,6 +212,8 @@ impl TaskSettings {
             rate: self.rate.map(Rate::per_second).or(declared.rate),
             ignore_result: self.store_result.map_or(declared.ignore_result, |store| !store),
             skip_finished: self.skip_finished.unwrap_or(declared.skip_finished),
+            isolation: declared.isolation,
+            max_memory: self.max_memory.or(declared.max_memory).filter(|bytes| *bytes > 0),
             acknowledge_early: self
                 .ack
                 .map_or(declared.acknowledge_early, |ack| ack == Acknowledge::Early),
@@ -229,6 +243,7 @@ impl Inherit for TaskSettings {
             ack: self.ack.or(parent.ack),
             store_result: self.store_result.or(parent.store_result),
             skip_finished: self.skip_finished.or(parent.skip_finished),
+            max_memory: self.max_memory.or(parent.max_memory),
             workdir: self.workdir.or_else(|| parent.workdir.clone()),
             env: self.env.or_else(|| parent.env.clone()),
             stdin: self.stdin.or(parent.stdin),

@@ -46,6 +46,8 @@ pub struct ProgramSettings {
     pub grace: Duration,
     /// The most bytes of output that are kept.
     pub max_output: u64,
+    /// The most bytes of memory that each of its processes may use; `None` for no limit.
+    pub max_memory: Option<u64>,
 }
 
 impl TaskSettings {
@@ -64,6 +66,7 @@ impl TaskSettings {
             snooze: self.snooze.unwrap_or(Duration::from_secs(60)),
             grace: self.grace.unwrap_or(Duration::from_secs(5)),
             max_output: self.max_output(),
+            max_memory: self.max_memory.filter(|bytes| *bytes > 0),
         })
     }
 }

@@ -29,6 +29,15 @@ async fn twice() {}
 #[task(priority = 256)]
 async fn no_priority() {}
 
+#[task(isolation = "thread")]
+async fn no_isolation() {}
+
+#[task(max_memory = "1 MiB")]
+async fn shared_memory() {}
+
+#[task(isolation = "process", max_memory = "lots")]
+async fn no_size() {}
+
 #[task(retry_on = [String])]
 async fn no_error() {}
 
