@@ -669,6 +669,7 @@ fn later_files_win_then_the_environment_then_the_command_line() {
             "worker.acknowledge.every = 50 # default",
             "worker.acknowledge.within = \"5ms\" # default",
             "worker.watchdog = \"1m\" # default",
+            "worker.remote_control = true # default",
         ]
     );
 }

@@ -5,9 +5,9 @@ use crate::rig::{Rig, Running, config};
 use celeriac::broker::Broker;
 use celeriac::control::{Arguments, Caller, Recipients};
 use celeriac::topology::QueueKind;
-use lapin::options::BasicPublishOptions;
+use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
-use lapin::{BasicProperties, Channel};
+use lapin::{BasicProperties, Channel, ExchangeKind};
 use serde_json::json;
 use std::time::Duration;
 
@@ -75,9 +75,10 @@ async fn no_message_stops_a_worker_or_what_answers_for_it() {
     send(&channel, "application/json", body.to_string().as_bytes()).await;
 
     assert!(pings(running.app.broker()).await, "it still answers");
-    assert_eq!(rig.ready("default").await, 0, "it put nothing into a queue of tasks");
+    // Were an answer in the queue of tasks, it would be in the archive before this task has run.
     assert_eq!(running.call::<i64>("t.add", &(1, 2)).await.await.unwrap(), 3);
     running.stop().await;
+    assert_eq!(rig.ready("celeriac.dead").await, 0, "it put nothing into a queue of tasks");
 }
 
 #[tokio::test]
@@ -112,4 +113,43 @@ async fn two_workers_of_one_name_both_work_and_one_answers() {
     super::listens(&rig).await;
     assert!(pings(second.app.broker()).await);
     second.stop().await;
+}
+
+#[tokio::test]
+async fn who_sends_heartbeats_and_does_not_answer_is_named() {
+    let rig = Rig::start().await;
+    let running = super::start(&rig, QueueKind::Classic).await;
+    super::listens(&rig).await;
+    let (_connection, channel) = rig.channel().await;
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let (events, topic) = ("celeryev".into(), ExchangeKind::Topic);
+    channel.exchange_declare(events, topic, durable, FieldTable::default()).await.unwrap();
+    let beating = async {
+        let heartbeat = br#"{"type": "worker-heartbeat", "hostname": "busy@test", "freq": 2}"#;
+        let options = BasicPublishOptions::default;
+        loop {
+            let (exchange, key) = ("celeryev".into(), "worker.heartbeat".into());
+            let sent = channel.basic_publish(exchange, key, options(), heartbeat, <_>::default());
+            sent.await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let asking = async {
+        let mut caller = Caller::open(running.app.broker()).await.unwrap();
+        let patience = Duration::from_secs(2);
+        let all = || Recipients::All;
+        let pinged = caller.ask("ping", Arguments::new(), all(), patience).await.unwrap();
+        let asked = caller.ask("active", Arguments::new(), all(), patience).await.unwrap();
+        caller.close().await;
+        [pinged, asked]
+    };
+    let answers = tokio::select! {
+        answers = asking => answers,
+        never = beating => never,
+    };
+    for answers in answers {
+        assert!(answers.replies.contains_key(OURS));
+        assert_eq!(answers.silent, ["busy@test".to_owned()].into());
+    }
+    running.stop().await;
 }
