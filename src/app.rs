@@ -171,6 +171,7 @@ impl App {
             set: TaskSet::new(),
             settings: config.worker.clone(),
             tasks: config.tasks.clone(),
+            events: config.events.clone(),
             topology: config.topology(),
             limits: (&config.limits).into(),
             clock: Arc::clone(&self.clock),

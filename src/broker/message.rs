@@ -1,10 +1,11 @@
 //! A message on its way to the broker.
 
 use super::Delivery;
-use super::fields::field;
+use super::fields::{field, table};
 use crate::ids::TaskId;
 use crate::protocol::{Bytes, Format, HeaderValue};
 use lapin::BasicProperties;
+use std::collections::BTreeMap;
 
 /// A message with its address, ready to be published.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,25 @@ impl RawMessage {
     pub fn part(queue: &str, task_id: &TaskId, format: Format, body: Bytes) -> Self {
         let reply = Self::reply(queue, task_id, format, body);
         Self { properties: reply.properties.with_delivery_mode(2), mandatory: true, ..reply }
+    }
+
+    /// An event, or several, as Celery's workers send them: not kept on disk, unless by a stream, and
+    /// no error when nobody listens. `node` is who tells it.
+    pub fn event(exchange: &str, routing_key: &str, node: &str, body: Bytes) -> Self {
+        let headers = BTreeMap::from([("hostname".to_owned(), HeaderValue::from(node))]);
+        let properties = BasicProperties::default()
+            .with_content_type(Format::Json.content_type().into())
+            .with_content_encoding(Format::Json.content_encoding().into())
+            .with_priority(0)
+            .with_headers(table(&headers))
+            .with_delivery_mode(1);
+        Self {
+            exchange: exchange.to_owned(),
+            routing_key: routing_key.to_owned(),
+            properties,
+            body,
+            mandatory: false,
+        }
     }
 
     /// The same message, on its way through the delay ladder: it enters by the exchange `entry`

@@ -10,6 +10,7 @@
 
 mod acks;
 mod address;
+mod aside;
 mod connection;
 mod consume;
 mod declare;
@@ -39,6 +40,7 @@ pub use settings::{Reconnect, Settings, Tls};
 pub use stream::{StreamError, StreamReader, StreamStart};
 
 use crate::clock::VirtualClock;
+use aside::Aside;
 use connection::{Link, Purpose};
 use consume::Consumption;
 use memory::Subscription;
@@ -53,6 +55,8 @@ pub struct Broker {
     backing: Backing,
     /// The only life of the connection on which this handle publishes, if there is one.
     fence: Option<u64>,
+    /// Where this handle publishes, if not where all do.
+    aside: Option<Arc<Aside>>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,7 +102,7 @@ impl Broker {
             asking: tokio::sync::Mutex::default(),
             tasks: Mutex::new(tasks),
         };
-        Ok(Self { backing: Backing::RabbitMq(Arc::new(inner)), fence: None })
+        Ok(Backing::RabbitMq(Arc::new(inner)).into())
     }
 
     /// Connects once for both, so that the broker ends what is published together with what is
@@ -127,14 +131,14 @@ impl Broker {
             asking: tokio::sync::Mutex::default(),
             tasks: Mutex::new(tasks),
         };
-        Ok(Self { backing: Backing::RabbitMq(Arc::new(inner)), fence: None })
+        Ok(Backing::RabbitMq(Arc::new(inner)).into())
     }
 
     /// The same broker, publishing only for as long as the connection lives that is the
     /// `generation`th; then every publication fails with [`PublishError::Fenced`].
     #[must_use]
     pub fn fenced(&self, generation: u64) -> Self {
-        Self { backing: self.backing.clone(), fence: Some(generation) }
+        Self { fence: Some(generation), ..self.clone() }
     }
 
     /// Takes the consuming connection for dead: whatever was consumed on it goes back to its
@@ -160,7 +164,11 @@ impl Broker {
         deadline: Duration,
     ) -> Result<(), PublishError> {
         match &self.backing {
-            Backing::RabbitMq(inner) => inner.confirms.publish(message, self.fence, deadline).await,
+            Backing::RabbitMq(inner) => {
+                let aside = self.aside.as_ref().map(|aside| &aside.confirms);
+                let confirms = aside.unwrap_or(&inner.confirms);
+                confirms.publish(message, self.fence, deadline).await
+            }
             Backing::Memory(memory) => memory.publish(&message),
         }
     }
@@ -239,6 +247,12 @@ impl Broker {
 
 impl From<Memory> for Broker {
     fn from(memory: Memory) -> Self {
-        Self { backing: Backing::Memory(memory), fence: None }
+        Backing::Memory(memory).into()
+    }
+}
+
+impl From<Backing> for Broker {
+    fn from(backing: Backing) -> Self {
+        Self { backing, fence: None, aside: None }
     }
 }

@@ -4,6 +4,7 @@ use super::exit::{Exit, OrExit};
 use super::global::Global;
 use crate::app::App;
 use crate::config::Config;
+use crate::events::Events;
 use crate::handler::Registry;
 use crate::ops::{Check, Health, Ops};
 use crate::shutdown::Shutdown;
@@ -40,6 +41,10 @@ pub(crate) struct Arguments {
     /// How many messages are held per queue: a number, or auto
     #[arg(long, value_name = "N")]
     prefetch: Option<String>,
+
+    /// Tell monitors of tasks from the start, instead of once one asks for it
+    #[arg(short = 'E', long)]
+    events: bool,
 
     /// The worker's name; %h is the host, %n the mode, %p the process id
     #[arg(long)]
@@ -86,6 +91,9 @@ fn loader(global: &Global, arguments: &Arguments) -> crate::config::Loader {
     let mut loader = global.loader();
     if !arguments.queues.is_empty() {
         loader = loader.set("--queues", "worker.queues", arguments.queues.clone());
+    }
+    if arguments.events {
+        loader = loader.set("--events", "events.tasks", "always");
     }
     for (option, key, value) in [
         ("--concurrency", "worker.concurrency", arguments.concurrency.as_deref().map(number)),
@@ -195,7 +203,11 @@ impl Health for WorkerHealth {
     }
 
     fn summary(&self) -> String {
-        format!("{} running, {} finished", self.status.running(), self.status.finished())
+        let (running, finished) = (self.status.running(), self.status.finished());
+        match self.status.events().map_or(0, Events::dropped) {
+            0 => format!("{running} running, {finished} finished"),
+            dropped => format!("{running} running, {finished} finished, {dropped} events dropped"),
+        }
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {

@@ -29,7 +29,9 @@ pub use problem::{Place, Problem, Report, Severity, Style};
 pub use schema::schema;
 pub use show::{Change, Shown};
 
-use crate::{broker, ops, publisher, results, scheduler, task, telemetry, topology, worker};
+use crate::{
+    broker, events, ops, publisher, results, scheduler, task, telemetry, topology, worker,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,6 +70,8 @@ pub struct Config {
     pub schedules: scheduler::Schedules,
     /// How tasks are written and sent.
     pub publisher: publisher::Settings,
+    /// What workers and senders tell about tasks.
+    pub events: events::Settings,
     /// Where results go.
     pub results: results::Settings,
     /// What a message may cost before it is refused.
@@ -97,6 +101,7 @@ impl Config {
             routes: self.routes.clone(),
             dead: self.dead.clone(),
             delay: self.delay.clone(),
+            events: (&self.events).into(),
         }
     }
 }

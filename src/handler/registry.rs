@@ -20,6 +20,8 @@ pub struct Registered {
     pub handler: Arc<dyn Handler>,
     /// What was declared about it.
     pub options: TaskOptions,
+    /// Whether an argument is secret, so that none is shown to anybody.
+    pub hides_arguments: bool,
 }
 
 /// Two tasks were given one name.
@@ -51,8 +53,16 @@ impl Registry {
         if self.tasks.contains_key(&name) {
             return Err(DuplicateTask { name });
         }
-        self.tasks.insert(name, Registered { handler, options });
+        self.tasks.insert(name, Registered { handler, options, hides_arguments: false });
         Ok(self)
+    }
+
+    /// Shows the arguments of this task to nobody: not in events, not to who asks what runs.
+    pub fn hide_arguments(&mut self, name: &str) -> &mut Self {
+        if let Some(task) = self.tasks.get_mut(name) {
+            task.hides_arguments = true;
+        }
+        self
     }
 
     /// The task of this name, if there is one.

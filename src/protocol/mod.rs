@@ -34,7 +34,7 @@ pub use format::{DecodeError, EncodeError, Format};
 pub use headers::{Headers, TimeLimits, header, is_broker_header, is_death_header};
 pub use kept::Member;
 pub use limits::Limits;
-pub use repr::Repr;
+pub use repr::{Repr, repr};
 pub use result::{Raw, StoredException, StoredResult};
 /// A value in a body or a signature. It holds whatever JSON and MessagePack can hold, binary
 /// included.

@@ -19,8 +19,8 @@ pub use delay::{Delay, DelayTooLong};
 pub use difference::{Difference, Finding, Object, text as value_text};
 pub use route::{BadPattern, Destination, Route, Router, Target};
 pub use settings::{
-    BaseSettings, DeadSettings, DelaySettings, ExchangeSettings, QueueKind, QueueSettings,
-    QueueTable, Queues, Retain, RouteSettings, Routes, Settings,
+    BaseSettings, DeadSettings, DelaySettings, EventStream, ExchangeSettings, QueueKind,
+    QueueSettings, QueueTable, Queues, Retain, RouteSettings, Routes, Settings,
 };
 
 use crate::protocol::HeaderValue;

@@ -26,6 +26,9 @@ pub const REVOKED: &str = "celeriac.revoked";
 /// The topic exchange that events are published to. Celery's name, so that its monitors hear ours.
 pub const EVENTS: &str = "celeryev";
 
+/// The stream that keeps events, so that a monitor that was down misses none.
+pub const EVENT_STREAM: &str = "celeriac.events";
+
 /// The exchange by which Celery's remote commands reach every worker.
 pub const CONTROL: &str = "celery.pidbox";
 

@@ -1,8 +1,8 @@
 //! Work queues with their exchanges, the archive, and everything together.
 
 use super::{
-    Arguments, Binding, Exchange, ExchangeKind, Queue, QueueKind, QueueSettings, Retain, Settings,
-    Topology, names,
+    Arguments, Binding, EventStream, Exchange, ExchangeKind, Queue, QueueKind, QueueSettings,
+    Retain, Settings, Topology, names,
 };
 use crate::protocol::HeaderValue::{self, Int, Text};
 use std::collections::BTreeSet;
@@ -16,6 +16,7 @@ impl Topology {
         let names: Vec<_> = names.into_iter().collect();
         Self::dead(settings)
             .and(Self::revocations())
+            .and(Self::events(&settings.events))
             .and(Self::ladder(settings))
             .and(Self::work(settings, &names))
     }
@@ -99,6 +100,19 @@ impl Topology {
                 transient(names::CONTROL_REPLIES, ExchangeKind::Direct),
             ],
             ..Self::default()
+        }
+    }
+
+    /// The exchange of events, as Celery declares it, and the stream that keeps them.
+    pub fn events(events: &EventStream) -> Self {
+        let exchanges = vec![Exchange::new(&events.exchange, ExchangeKind::Topic)];
+        if events.stream.is_empty() {
+            return Self { exchanges, ..Self::default() };
+        }
+        Self {
+            exchanges,
+            queues: vec![Queue::new(&events.stream, retention(&events.retain))],
+            bindings: vec![Binding::to_queue(&events.exchange, &events.stream, "#")],
         }
     }
 }

@@ -5,9 +5,9 @@ use super::here::Here;
 use super::journal::Journal;
 use super::slots::Slots;
 use super::status::Status;
-use crate::clock::{Clock, LogicalClock};
+use crate::clock::Clock;
 use crate::control::Revoked;
-use crate::events::Switch;
+use crate::events::Events;
 use crate::handler::exec::Watcher;
 use crate::handler::{Handler, Isolated, OnThread, Registry};
 use crate::protocol;
@@ -44,12 +44,10 @@ pub(super) struct Context {
     pub(super) status: Status,
     /// What is in its hands.
     pub(super) here: Here,
-    /// Counts what it tells others.
-    pub(super) logical: LogicalClock,
-    /// Whether anybody wants to hear of its tasks.
-    pub(super) task_events: Switch,
     /// What was revoked.
     pub(super) revoked: Revoked,
+    /// Where monitors are told of tasks.
+    pub(super) events: Events,
     pub(super) journal: Option<Journal>,
     /// A random number from 0 to 1, for jitter.
     pub(super) chance: fn() -> f64,
@@ -65,6 +63,8 @@ pub(super) struct Known {
     pub(super) started: AtomicU64,
     /// Whether it runs on threads of its own.
     pub(super) on_thread: OnThread,
+    /// Whether an argument is secret.
+    pub(super) hides_arguments: bool,
 }
 
 impl Known {
@@ -74,7 +74,8 @@ impl Known {
         clock: &Arc<dyn Clock>,
     ) -> Self {
         let limits = Limits::new(&options, Arc::clone(clock));
-        Self { handler, options, limits, started: AtomicU64::new(0), on_thread: <_>::default() }
+        let (started, on_thread) = Default::default();
+        Self { handler, options, limits, started, on_thread, hides_arguments: false }
     }
 }
 
@@ -107,7 +108,9 @@ pub(super) fn known_tasks(
             }
             _ => Arc::clone(&registered.handler),
         };
-        Some((name.to_owned(), Arc::new(Known::new(handler, options, clock))))
+        let known = Known::new(handler, options, clock);
+        let hides_arguments = registered.hides_arguments;
+        Some((name.to_owned(), Arc::new(Known { hides_arguments, ..known })))
     });
     known.collect()
 }

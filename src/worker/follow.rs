@@ -7,6 +7,7 @@
 
 use super::report;
 use super::settle::{PATIENCE, STORE_PAUSES, Settling, Step};
+use super::tell;
 use crate::archive::Reason;
 use crate::canvas::follow::{Ended, Fallen, Membership, Unreached};
 use crate::canvas::{BadCanvas, BeginChord, Canvas, Message, Plan};
@@ -38,7 +39,10 @@ impl Settling<'_> {
     /// A success that something follows.
     pub(super) async fn succeed_followed(&self, output: &Output) -> Step {
         match self.follow_success(output).await {
-            Ok(arriving) => self.arrive(arriving.into_iter().collect()).await,
+            Ok(arriving) => {
+                let step = self.arrive(arriving.into_iter().collect()).await;
+                step.and_then(|| tell::succeeded(self))
+            }
             Err(Halt::Step(step)) => step,
             Err(Halt::Never(error)) => self.bury(Reason::Undeliverable, &error).await,
         }

@@ -13,6 +13,7 @@ mod builtin;
 mod context;
 mod decide;
 mod follow;
+mod heartbeat;
 mod here;
 mod journal;
 mod metrics;
@@ -28,6 +29,7 @@ mod settings;
 mod settle;
 mod slots;
 mod status;
+mod tell;
 
 pub use journal::{Ending, Journal, Run};
 pub use settings::{Acknowledge, Settings};
@@ -35,9 +37,9 @@ pub use status::Status;
 
 use crate::archive::Archive;
 use crate::broker::{Broker, DeclareError};
-use crate::clock::{Clock, LogicalClock};
+use crate::clock::Clock;
 use crate::control::{Revoked, caught_up};
-use crate::events::Switch;
+use crate::events::{self, Events};
 use crate::handler::exec::Watcher;
 use crate::handler::{CheckReport, Registry, TaskSet, is_isolated, serve};
 use crate::ids;
@@ -53,6 +55,7 @@ use remote::Remote;
 use roster::{Change, Roster};
 use slots::Slots;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +63,9 @@ use tracing::{debug, info, warn};
 
 /// So many changes of its queues may be asked for at once.
 const CHANGES: usize = 16;
+
+/// How long a worker that has stopped goes on telling what it has left to tell.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// What a worker is made of.
 ///
@@ -100,6 +106,8 @@ pub struct Worker {
     pub settings: Settings,
     /// `[tasks]`.
     pub tasks: Tasks,
+    /// `[events]`.
+    pub events: events::Settings,
     /// Exchanges and queues.
     pub topology: topology::Settings,
     /// Bounds on what is read.
@@ -168,6 +176,7 @@ impl Worker {
         let drained = CancellationToken::new();
         let mut remote = JoinSet::new();
         self.hear_of_revocations(&context, &mut remote, &drained).await;
+        let telling = self.tell(&context);
         if self.settings.remote_control && !self.broker.is_in_memory() {
             remote.spawn(self.remote(&context, changes).run(drained.clone()));
         }
@@ -180,6 +189,7 @@ impl Worker {
         drained.cancel();
         while remote.join_next().await.is_some() {}
         debug!(finished = self.status.finished(), free = context.slots.free(), "drained");
+        self.fall_silent(&context, telling).await;
         Ok(())
     }
 
@@ -204,6 +214,9 @@ impl Worker {
         }
         self.broker.declare(&dead).await?;
         self.broker.declare(&Topology::revocations()).await?;
+        if let Err(error) = self.broker.declare(&Topology::events(&settings.events)).await {
+            warn!(%error, "monitors may not be told of tasks");
+        }
         self.broker.declare_ladder(&Topology::ladder(settings)).await?;
         self.broker.declare(&work).await?;
         // Where Celery's workers have declared their ladder, what its producers delay comes by it.
@@ -242,6 +255,32 @@ impl Worker {
         caught_up(told).await;
     }
 
+    /// Publishes events, beginning with that of the worker itself. In memory there is nobody to
+    /// hear them.
+    fn tell(&self, context: &Arc<Context>) -> JoinSet<()> {
+        let mut telling = JoinSet::new();
+        if self.broker.is_in_memory() {
+            context.events.switch().disable();
+            return telling;
+        }
+        let (events, broker) = (context.events.clone(), self.broker.clone());
+        let topology = &self.topology;
+        let repair = topology.declare.then(|| Topology::events(&topology.events));
+        telling.spawn(async move { events.publish(&broker, repair).await });
+        telling.spawn(heartbeat::beat(Arc::clone(context)));
+        telling
+    }
+
+    /// Tells that the worker stops, and waits a moment until all was published.
+    async fn fall_silent(&self, context: &Context, mut telling: JoinSet<()>) {
+        heartbeat::last(context);
+        context.events.close();
+        let silent = async { while telling.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_EVENTS, silent).await.is_err() {
+            debug!("the broker does not take the last events");
+        }
+    }
+
     /// Removes expired results from stores that do not do it by themselves.
     fn purge_results(&self, shutdown: Shutdown) -> impl Future<Output = ()> + use<> {
         let backend = Arc::clone(&self.results);
@@ -255,6 +294,8 @@ impl Worker {
 
     fn context(&self, name: String, slots: usize, shutdown: Shutdown) -> Context {
         let watcher = (!self.broker.is_in_memory()).then(|| Arc::new(Watcher::new()));
+        let events = Events::new(&ids::node_name(&name), &self.events, Arc::clone(&self.clock));
+        self.status.tells(events.clone());
         let mut tasks = known_tasks(&self.registry, &self.tasks, &self.clock, watcher.as_ref());
         builtin::add(&mut tasks, &self.publisher, &self.results, &self.clock);
         Context {
@@ -277,9 +318,8 @@ impl Worker {
             delivery_limits: RwLock::default(),
             status: self.status.clone(),
             here: Here::default(),
-            logical: LogicalClock::default(),
-            task_events: Switch::default(),
             revoked: Revoked::default(),
+            events,
             journal: self.journal.clone(),
             chance: self.chance,
         }

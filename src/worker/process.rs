@@ -10,6 +10,7 @@ use super::report;
 use super::run::run;
 use super::settle::{Ended, settle, settle_unreadable};
 use super::slots::Slot;
+use super::tell;
 use crate::broker::{Delivery, Settle};
 use crate::handler::Output;
 use crate::protocol::{TaskState, Value, header};
@@ -60,7 +61,9 @@ async fn attend(
     receipt: Settle,
     cx: &Context,
 ) -> (Outcome, Option<Settle>, Option<Duration>) {
-    let known = match admit(attempt, cx, cx.clock.now()) {
+    let admission = admit(attempt, cx, cx.clock.now());
+    tell::received(attempt, &admission, cx);
+    let known = match admission {
         Admission::Refused(outcome) => return (outcome, Some(receipt), None),
         Admission::Go => attempt.known.as_deref(),
         Admission::In(wait) => {
@@ -98,6 +101,7 @@ async fn attend(
     if cx.reporting.track_started && attempt.wants_result(cx) {
         Box::pin(tell_started(attempt, cx)).await;
     }
+    tell::started(attempt, cx);
     let started = Instant::now();
     cx.status.begun();
     known.started.fetch_add(1, Ordering::Relaxed);

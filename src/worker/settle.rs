@@ -8,6 +8,7 @@ use super::context::Context;
 use super::decide::{Decision, Deferral, REVOKED};
 use super::outcome::Outcome;
 use super::report;
+use super::tell;
 use crate::archive::{Burial, Reason};
 use crate::backoff::Backoff;
 use crate::broker::{PublishError, RawMessage, Settle};
@@ -43,6 +44,16 @@ pub(super) enum Step {
     Unfinished,
 }
 
+impl Step {
+    /// Does what follows a step that is done.
+    pub(super) fn and_then(self, follow: impl FnOnce()) -> Self {
+        if self == Self::Done {
+            follow();
+        }
+        self
+    }
+}
+
 /// An attempt with its outcome.
 #[derive(Debug)]
 pub(super) struct Ended {
@@ -61,12 +72,19 @@ pub(super) async fn settle(
 ) {
     let Ended { attempt, outcome, took } = ended;
     let is_copied = matches!(decision, Decision::Recount(_));
-    let settling = Settling { attempt: &attempt, took, receipt: receipt.as_ref(), cx };
+    let settling =
+        Settling { attempt: &attempt, outcome: &outcome, took, receipt: receipt.as_ref(), cx };
     let step = match decision {
-        Decision::Succeed if !attempt.wants_result(cx) && !attempt.body.is_followed() => Step::Done,
-        Decision::GiveBack => return receipt.into_iter().for_each(Settle::give_back),
+        Decision::Succeed if !attempt.wants_result(cx) && !attempt.body.is_followed() => {
+            tell::succeeded(&settling);
+            Step::Done
+        }
+        Decision::GiveBack => {
+            tell::given_back(&settling);
+            return receipt.into_iter().for_each(Settle::give_back);
+        }
         // In a box of its own, so that a task which has nothing to publish has a small future.
-        decision => Box::pin(settling.carry_out(decision, &outcome)).await,
+        decision => Box::pin(settling.carry_out(decision)).await,
     };
     let Some(receipt) = receipt else { return };
     match step {
@@ -106,18 +124,25 @@ pub(super) async fn settle_unreadable(no_task: NoTask, cx: &Context) {
 /// One delivery while it is being settled.
 pub(super) struct Settling<'a> {
     pub(super) attempt: &'a Attempt,
-    /// How long it ran, if it did.
-    took: Duration,
+    pub(super) outcome: &'a Outcome,
+    /// How long it ran; zero if it did not.
+    pub(super) took: Duration,
     receipt: Option<&'a Settle>,
     pub(super) cx: &'a Context,
 }
 
 impl Settling<'_> {
-    async fn carry_out(&self, decision: Decision, outcome: &Outcome) -> Step {
+    async fn carry_out(&self, decision: Decision) -> Step {
         match decision {
-            Decision::Succeed => self.succeed(outcome).await,
-            Decision::Fail(error) => self.fail(TaskState::Failure, &error).await,
-            Decision::Revoke(error) => self.fail(TaskState::Revoked, &error).await,
+            Decision::Succeed => self.succeed().await,
+            Decision::Fail(error) => {
+                let step = self.fail(TaskState::Failure, &error).await;
+                step.and_then(|| tell::failed(self, &error))
+            }
+            Decision::Revoke(error) => {
+                let step = self.fail(TaskState::Revoked, &error).await;
+                step.and_then(|| tell::revoked(self))
+            }
             Decision::Retry { after, error } => self.retry(after, &error).await,
             Decision::Defer { after, why } => self.defer(after, why).await,
             Decision::Bury { reason, error } => self.bury(reason, &error).await,
@@ -127,13 +152,13 @@ impl Settling<'_> {
         }
     }
 
-    async fn succeed(&self, outcome: &Outcome) -> Step {
-        let Outcome::Done(output) = outcome else { return Step::Done };
+    async fn succeed(&self) -> Step {
+        let Outcome::Done(output) = self.outcome else { return Step::Done };
         if self.attempt.body.is_followed() {
             return self.succeed_followed(output).await;
         }
         match report::success(self.attempt, output, Vec::new(), self.cx) {
-            Ok(document) => self.store(document).await,
+            Ok(document) => self.store(document).await.and_then(|| tell::succeeded(self)),
             Err(error) => {
                 let error = TaskError::new("EncodeError", format!("the result {error}"));
                 self.bury(Reason::Rejected, &error).await
@@ -147,6 +172,7 @@ impl Settling<'_> {
         envelope.headers.eta = None;
         // Before it is sent: the next attempt may have ended for good by the time it is.
         self.tell_retry(error).await;
+        tell::retried(self, error);
         self.send_back(envelope, after).await
     }
 
@@ -159,6 +185,7 @@ impl Settling<'_> {
                 let snoozes = self.attempt.counter(header::SNOOZES).saturating_add(1);
                 extra.insert(header::SNOOZES.to_owned(), snoozes.into());
                 envelope.headers.eta = None;
+                tell::snoozed(self, after);
             }
             Deferral::Unknown => {
                 let now = clock::to_iso(self.cx.clock.now());
@@ -216,11 +243,12 @@ impl Settling<'_> {
             Ok(message) => burial.bury(message, &self.cx.dead_exchange),
             Err(error) => return impossible(&error),
         };
-        match publish(message, self.receipt, self.cx).await {
+        let step = match publish(message, self.receipt, self.cx).await {
             Step::Done if error.kind == REVOKED => self.fail(TaskState::Revoked, error).await,
             Step::Done => self.fail(TaskState::Failure, error).await,
             other => other,
-        }
+        };
+        step.and_then(|| tell::given_up(self, reason, error))
     }
 
     /// Tells that the task has failed for good, and whatever follows from that.

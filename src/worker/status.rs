@@ -1,7 +1,8 @@
 //! What a worker tells about itself, for health checks.
 
+use crate::events::Events;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// A view of a running worker. Cloning is cheap; all clones see the same worker.
@@ -16,6 +17,7 @@ struct Shared {
     queues: RwLock<Vec<QueueStatus>>,
     running: AtomicU64,
     finished: AtomicU64,
+    events: OnceLock<Events>,
 }
 
 #[derive(Debug)]
@@ -40,6 +42,7 @@ impl Status {
             queues: RwLock::default(),
             running: AtomicU64::new(0),
             finished: AtomicU64::new(0),
+            events: OnceLock::new(),
         };
         let status = Self { shared: Arc::new(shared) };
         queues.iter().for_each(|queue| status.consumes(queue, serde_json::Value::Null));
@@ -109,6 +112,16 @@ impl Status {
     /// Attempts that have ended, however they did.
     pub fn finished(&self) -> u64 {
         self.shared.finished.load(Ordering::Relaxed)
+    }
+
+    /// What this worker tells monitors; `None` until it runs.
+    pub fn events(&self) -> Option<&Events> {
+        self.shared.events.get()
+    }
+
+    pub(super) fn tells(&self, events: Events) {
+        // A worker runs once.
+        let _ = self.shared.events.set(events);
     }
 
     pub(super) fn turned(&self, queue: &str, consuming: bool, prefetch: u16) {

@@ -147,6 +147,9 @@ impl TaskSet {
             let task = task.clone().surrounded(&self.layers);
             let added = registry.add(task.name(), task.options().clone(), task.handler(&states));
             added.expect("no name is there twice");
+            if task.params().iter().any(|param| param.is_secret) {
+                registry.hide_arguments(task.name());
+            }
         }
         Ok(())
     }

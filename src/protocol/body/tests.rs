@@ -230,7 +230,10 @@ fn other_content_types_are_refused_with_their_reason() {
         )
     );
     assert!(refused("application/x-yaml").contains("(yaml) is not read"));
-    assert!(refused("application/data").contains("(signed by Celery's `auth` serializer, or raw data) is not read"));
+    assert!(
+        refused("application/data")
+            .contains("(signed by Celery's `auth` serializer, or raw data) is not read")
+    );
     assert!(refused("text/plain").contains("(raw text) is not a task"));
     assert!(refused("image/png").contains("`image/png` is not read"));
 

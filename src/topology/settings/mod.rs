@@ -6,7 +6,7 @@ mod routes;
 pub use queues::{QueueKind, QueueSettings, QueueTable, Queues};
 pub use routes::{RouteSettings, Routes};
 
-use super::ExchangeKind;
+use super::{ExchangeKind, names};
 use crate::units;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub struct Settings {
     pub dead: DeadSettings,
     /// Where tasks wait for their time.
     pub delay: DelaySettings,
+    /// Where events are kept.
+    pub events: EventStream,
     /// Whether anything is declared at all. If not, everything must exist.
     pub declare: bool,
 }
@@ -43,6 +45,28 @@ impl Default for Settings {
             routes: Routes::default(),
             dead: DeadSettings::default(),
             delay: DelaySettings::default(),
+            events: EventStream::default(),
+        }
+    }
+}
+
+/// The exchange of events and the stream that keeps them; read from `[events]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventStream {
+    /// The topic exchange they are published to.
+    pub exchange: String,
+    /// The stream that keeps them; empty for none.
+    pub stream: String,
+    /// How much is kept. The oldest goes first.
+    pub retain: Retain,
+}
+
+impl Default for EventStream {
+    fn default() -> Self {
+        Self {
+            exchange: names::EVENTS.to_owned(),
+            stream: names::EVENT_STREAM.to_owned(),
+            retain: Retain { age: Duration::from_secs(86_400), size: 2_000_000_000 },
         }
     }
 }

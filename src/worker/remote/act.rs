@@ -2,11 +2,12 @@
 
 use super::super::adjust::read_rate;
 use super::super::attempt::Attempt;
+use super::super::heartbeat;
 use super::super::roster::{Change, Wanted};
 use super::Remote;
 use super::answer::{Answer, Given, Refused, ok, quoted, refused, texts};
 use crate::control::{Reach, RevokeError, revoke, revoke_stamped};
-use crate::events::Turned;
+use crate::events::{Event, Turned};
 use crate::ids::TaskId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -40,10 +41,13 @@ impl Remote {
             "pool_restart" => Err(Refused::python("ValueError", "Pool restarts not enabled")),
             "add_consumer" => self.add_consumer(given).await,
             "cancel_consumer" => self.cancel_consumer(given).await,
-            "enable_events" => switched(self.context.task_events.enable(), "enabled"),
-            "disable_events" => switched(self.context.task_events.disable(), "disabled"),
+            "enable_events" => switched(self.context.events.switch().enable(), "enabled"),
+            "disable_events" => switched(self.context.events.switch().disable(), "disabled"),
             "hello" => self.hello(given),
-            "heartbeat" => Ok(Value::Null),
+            "heartbeat" => {
+                heartbeat::tell(&self.context, Event::Heartbeat);
+                Ok(Value::Null)
+            }
             "election" => refused("this worker takes part in no elections"),
             "shutdown" => {
                 warn!("told to shut down from elsewhere: finishing what runs");
@@ -217,7 +221,7 @@ impl Remote {
         self.context.revoked.hear(&told, Reach::NotBegun);
         Ok(json!({
             "revoked": self.context.revoked.ids(),
-            "clock": self.context.logical.forward(),
+            "clock": self.context.events.logical_clock().forward(),
         }))
     }
 }

@@ -34,7 +34,7 @@ impl Remote {
             ("broker_url", url),
             ("task_default_queue", json!(queues.first().map(|(queue, _)| queue))),
             ("worker_concurrency", json!(self.context.slots.size())),
-            ("worker_send_task_events", json!(self.context.task_events.is_on())),
+            ("worker_send_task_events", json!(self.context.events.is_on())),
             ("worker_enable_remote_control", json!(true)),
             ("accept_content", json!(["json", "msgpack"])),
             ("task_acks_late", json!(true)),

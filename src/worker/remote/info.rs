@@ -98,6 +98,13 @@ impl<'a> Shown<'a> {
     }
 
     fn arguments(&mut self, attempt: &Attempt) -> (Value, Value) {
+        if attempt.known.as_ref().is_some_and(|known| known.hides_arguments) {
+            let note = "secret, not shown";
+            return match self.arguments {
+                Arguments::Values => (json!([note]), json!({})),
+                Arguments::Words => (json!(note), json!("{}")),
+            };
+        }
         let body = &attempt.body;
         let bytes = body.raw_args().len() + body.raw_kwargs().len();
         if bytes > LONGEST.min(self.left) {

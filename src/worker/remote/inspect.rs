@@ -16,7 +16,7 @@ impl Remote {
     pub(super) fn inspect(&self, given: Given<'_>) -> Option<Answer> {
         Some(match given.method {
             "ping" => ok("pong"),
-            "clock" => Ok(json!({ "clock": self.context.logical.value() })),
+            "clock" => Ok(json!({ "clock": self.context.events.logical_clock().value() })),
             "active" | "dump_active" => {
                 let arguments = match given.flag("safe") {
                     true => Arguments::Words,

@@ -107,7 +107,7 @@ impl Remote {
             Ok(request) => request,
             Err(error) => return debug!(%error, "not a remote command, ignored"),
         };
-        self.context.logical.adjust(request.clock);
+        self.context.events.logical_clock().adjust(request.clock);
         let answer = match request.to.include(&self.node) {
             Ok(false) => return,
             Ok(true) => self.carry_out(&request).await,
@@ -155,7 +155,8 @@ impl Remote {
             exchanges.insert(to.exchange.clone());
         }
         let reply = Reply { node: self.node.clone(), value };
-        let message = reply.message(to, request.format, self.context.logical.forward())?;
+        let message =
+            reply.message(to, request.format, self.context.events.logical_clock().forward())?;
         let published = self.broker.publish(Arc::new(message), ANSWERED_WITHIN).await;
         if matches!(published, Err(PublishError::NoExchange { .. })) {
             exchanges.remove(&to.exchange);

@@ -11,7 +11,7 @@ impl Remote {
         let mut stats = json!({
             "total": self.totals(),
             "pid": std::process::id(),
-            "clock": context.logical.value().to_string(),
+            "clock": context.events.logical_clock().value().to_string(),
             "uptime": context.status.uptime().as_secs(),
             "pool": self.pool(),
             "broker": self.broker_info(),
