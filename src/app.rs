@@ -1,6 +1,7 @@
 //! Puts the parts together as a configuration asks for them.
 
 mod rehearsal;
+mod telling;
 pub mod testing;
 
 use crate::broker::{Broker, ConnectError, DeclareError};
@@ -18,6 +19,7 @@ use crate::worker::Worker;
 use rehearsal::Rehearsal;
 use std::path::PathBuf;
 use std::sync::Arc;
+use telling::Telling;
 use tokio::sync::watch;
 
 /// A configuration with its connection to the broker. Cloning is cheap.
@@ -42,6 +44,8 @@ pub struct App {
     /// What there is besides when there is no broker.
     rehearsal: Option<Arc<Rehearsal>>,
     entries: Arc<watch::Sender<Entries>>,
+    /// What tells monitors of the tasks that are sent, if anything does.
+    telling: Option<Arc<Telling>>,
 }
 
 /// Why an [`App`] could not connect.
@@ -94,6 +98,7 @@ impl App {
         let entries = Entries::of(&config.schedules, clock.now()).map_err(EntryErrors)?;
         let deadline = config.publisher.deadline;
         let results = results::open(&config.results, &broker, deadline)?;
+        let telling = Telling::start(&config.events, &topology, &broker, &clock).map(Arc::new);
         let publisher = Publisher::new(
             broker,
             config.publisher.clone(),
@@ -102,9 +107,10 @@ impl App {
             router,
             Arc::clone(&clock),
         );
+        let publisher = publisher.telling(telling.as_ref().map(|telling| telling.events.clone()));
         let client = Client::new(publisher, results);
         let (config, entries) = (Arc::new(config), Arc::new(watch::Sender::new(entries)));
-        Ok(Self { config, client, clock, entries, rehearsal })
+        Ok(Self { config, client, clock, entries, rehearsal, telling })
     }
 
     /// Connects to the broker that the configuration in this file names. Environment variables
@@ -215,6 +221,9 @@ impl App {
 
     /// Closes the connections in order.
     pub async fn close(&self) {
+        if let Some(telling) = &self.telling {
+            telling.end().await;
+        }
         self.broker().close().await;
     }
 }

@@ -4,7 +4,7 @@ use super::event::{HEARTBEAT, MULTI};
 use crate::protocol::Bytes;
 use std::collections::VecDeque;
 
-/// A list of events is published before it grows longer than this.
+/// The longest list, where much may wait: far below what any monitor takes.
 const BATCH: usize = 64 << 10;
 
 /// What waits, oldest first.
@@ -13,6 +13,8 @@ pub(super) struct Buffer {
     batches: VecDeque<Batch>,
     bytes: usize,
     most: usize,
+    /// A list is published before it grows longer than this.
+    batch: usize,
 }
 
 /// The body of one message.
@@ -36,7 +38,8 @@ pub(super) struct Pushed {
 impl Buffer {
     /// A buffer that holds at most `most` bytes, and always one event.
     pub(super) fn new(most: usize) -> Self {
-        Self { batches: VecDeque::new(), bytes: 0, most }
+        let batch = BATCH.min(most / 4);
+        Self { batches: VecDeque::new(), bytes: 0, most, batch }
     }
 
     /// Adds an event. A heartbeat that comes while another waits says nothing new and is left out.
@@ -47,7 +50,7 @@ impl Buffer {
         }
         self.bytes += event.len();
         match self.batches.back_mut() {
-            Some(last) if key == MULTI && last.takes(event) => last.add(event),
+            Some(last) if key == MULTI && last.takes(event, self.batch) => last.add(event),
             _ => self.batches.push_back(Batch::new(key, event)),
         }
         Pushed { is_first, dropped: self.make_room() }
@@ -79,8 +82,8 @@ impl Batch {
         Self { key, body, events: 1 }
     }
 
-    fn takes(&self, event: &[u8]) -> bool {
-        self.key == MULTI && self.body.len() + event.len() < BATCH
+    fn takes(&self, event: &[u8], longest: usize) -> bool {
+        self.key == MULTI && self.body.len() + event.len() < longest
     }
 
     fn add(&mut self, event: &[u8]) {

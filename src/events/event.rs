@@ -72,9 +72,6 @@ pub enum Event<'a> {
         uuid: &'a TaskId,
         /// Whether it went back to its queue.
         requeue: bool,
-        /// Why the task refused it. Ours; Celery's workers do not tell.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        exception: Option<String>,
     },
     /// A worker begins to consume.
     #[serde(rename = "worker-online")]

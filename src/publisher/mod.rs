@@ -7,6 +7,7 @@
 //! What it publishes to is declared when the broker says that it is missing, not before every
 //! message.
 
+mod announce;
 mod apply;
 mod call;
 mod error;
@@ -25,10 +26,12 @@ pub use unique::{UniqueError, UniqueOutcome};
 
 use crate::broker::{Broker, DeclareError, PublishError, RawMessage};
 use crate::clock::{self, Clock};
+use crate::events::Events;
 use crate::ids::TaskId;
 use crate::protocol::{self, Body, Envelope, Format, Headers, Properties, TimeLimits, header};
 use crate::task::Tasks;
 use crate::topology::{self, Delay, Destination, Route, Router, Topology};
+use announce::Announcement;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use options::{Expiry, Start};
@@ -48,6 +51,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub struct Publisher {
     broker: Broker,
     shared: Arc<Shared>,
+    /// Where it tells what it sends, if anywhere.
+    events: Option<Events>,
 }
 
 #[derive(Debug)]
@@ -96,6 +101,7 @@ pub(crate) struct Prepared {
     deadline: Duration,
     sent: Sent,
     claim: Option<Box<Claim>>,
+    announcement: Option<Box<Announcement>>,
 }
 
 impl Publisher {
@@ -110,13 +116,19 @@ impl Publisher {
     ) -> Self {
         let (exits, declared) = Default::default();
         let shared = Shared { settings, topology, tasks, router, clock, exits, declared };
-        Self { broker, shared: Arc::new(shared) }
+        Self { broker, shared: Arc::new(shared), events: None }
+    }
+
+    /// The same publisher, which tells monitors what it sends.
+    #[must_use]
+    pub fn telling(self, events: Option<Events>) -> Self {
+        Self { events, ..self }
     }
 
     /// The same publisher on another handle of its broker.
     #[must_use]
     pub fn on(&self, broker: Broker) -> Self {
-        Self { broker, shared: Arc::clone(&self.shared) }
+        Self { broker, ..self.clone() }
     }
 
     /// The broker it publishes to.
@@ -205,6 +217,7 @@ impl Publisher {
             persistent: true,
             ..Properties::default()
         };
+        let announcement = self.events.as_ref().map(|_| Box::new(Announcement::new(&headers)));
         let envelope = self.compressed(Envelope { properties, headers, body: body.into() })?;
         let message = Arc::new(raw(&envelope, &destination)?);
         let delay = Delay::new(wait)?;
@@ -212,7 +225,7 @@ impl Publisher {
             options.unique.map(|unique| Claim::new(&unique, &id).map(Box::new)).transpose()?;
         let outcome = UniqueOutcome::New;
         let sent = Sent { id, destination, eta, keeps_result, outcome };
-        Ok(Prepared { message, delay, deadline, sent, claim })
+        Ok(Prepared { message, delay, deadline, sent, claim, announcement })
     }
 
     /// Sends what was prepared, and waits for the broker's confirm.
@@ -220,10 +233,13 @@ impl Publisher {
         if let Some(claim) = prepared.claim.take() {
             return Box::pin(self.dispatch_claimed(*claim, prepared)).await;
         }
-        let Prepared { message, delay, deadline, sent, .. } = prepared;
+        let Prepared { message, delay, deadline, sent, announcement, .. } = prepared;
         match delay {
             None => self.deliver(message, &sent.destination, deadline).await?,
             Some(delay) => self.delay(message, &delay, &sent.destination, deadline).await?,
+        }
+        if let (Some(announcement), Some(events)) = (announcement, &self.events) {
+            announcement.tell(&sent, events);
         }
         Ok(sent)
     }

@@ -115,8 +115,8 @@ pub(super) fn given_up(ended: &Settling<'_>, reason: Reason, error: &TaskError) 
             events.tell(&Event::Revoked { uuid, terminated, signum, expired: true });
         }
         Reason::Rejected if is_refused(ended.outcome) => {
-            let exception = Some(exception(error));
-            events.tell(&Event::Rejected { uuid, requeue: false, exception });
+            events.tell(&Event::Rejected { uuid, requeue: false });
+            failed(ended, error);
         }
         Reason::Unknown => {
             let exception = exception(&TaskError::new(&*error.kind, &*ended.attempt.headers.task));
@@ -130,7 +130,7 @@ pub(super) fn given_up(ended: &Settling<'_>, reason: Reason, error: &TaskError) 
 pub(super) fn given_back(ended: &Settling<'_>) {
     if ended.cx.events.is_on() {
         let uuid = &ended.attempt.headers.id;
-        ended.cx.events.tell(&Event::Rejected { uuid, requeue: true, exception: None });
+        ended.cx.events.tell(&Event::Rejected { uuid, requeue: true });
     }
 }
 

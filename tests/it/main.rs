@@ -11,6 +11,7 @@ mod control;
 mod dead;
 #[cfg(feature = "redis")]
 mod django;
+mod events;
 mod examples;
 mod faults;
 mod hostile;

@@ -11,7 +11,7 @@ use celeriac::publisher::SendOptions;
 use celeriac::shutdown::Shutdown;
 use celeriac::task::TaskOptions;
 use celeriac::topology::{QueueKind, QueueTable};
-use celeriac::worker::WorkerError;
+use celeriac::worker::{Status, WorkerError};
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
@@ -62,6 +62,7 @@ pub fn config(url: &str, kind: QueueKind) -> Config {
 pub struct Running {
     pub app: App,
     pub shutdown: Shutdown,
+    pub status: Status,
     worker: JoinSet<Result<(), WorkerError>>,
 }
 
@@ -85,9 +86,10 @@ impl Running {
         let app = App::connect(config).await.unwrap();
         let shutdown = Shutdown::new();
         let worker = app.worker(registry);
+        let status = worker.status.clone();
         let mut running = JoinSet::new();
         running.spawn(worker.run(shutdown.clone()));
-        Self { app, shutdown, worker: running }
+        Self { app, shutdown, status, worker: running }
     }
 
     /// Calls a task.
