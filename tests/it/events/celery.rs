@@ -189,7 +189,9 @@ fn compare_call(monitor: &Monitor, call: &str) {
         compare_shapes(&fields, own, &format!("{call}, {kind}"));
         for (name, value) in &fields {
             let (theirs, ours) = (told(value, "py-"), told(&own[name], "rust-"));
-            if !CHANCE.contains(&name.as_str()) {
+            // Celery has words of its own for a task that refused its message.
+            let is_refusal = call == "reject" && name == "exception";
+            if !CHANCE.contains(&name.as_str()) && !is_refusal {
                 assert_eq!(ours, theirs, "{call}, {kind}: {name}");
             }
         }
