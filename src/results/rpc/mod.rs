@@ -193,3 +193,23 @@ async fn receive(mut deliveries: Deliveries, shared: Arc<Shared>) {
         delivery.settle.ack();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::VirtualClock;
+    use crate::protocol::TaskState;
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_result_that_cannot_be_read_is_told() {
+        let broker = Broker::in_memory(VirtualClock::starting_at(std::time::UNIX_EPOCH));
+        let inbox = Inbox::open(&broker);
+        inbox.ready().await;
+        let mut watch = inbox.watch("t".into());
+        let reply = RawMessage::reply(inbox.queue(), &"t".into(), Format::Json, "garbage".into());
+        broker.publish(Arc::new(reply), Duration::from_secs(1)).await.unwrap();
+        let ended = watch.ended().await.unwrap();
+        assert_eq!(ended.state, TaskState::Failure);
+        assert_eq!(ended.exception().unwrap().unwrap().kind, "UnreadableResult");
+    }
+}

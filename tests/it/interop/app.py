@@ -18,6 +18,7 @@ app = Celery("app", broker=os.environ["AMQP_URL"], backend=BACKEND)
 app.conf.update(
     accept_content=["json", "msgpack"],
     result_extended=True,
+    task_track_started=True,
     task_default_queue="py",
     task_queues=[Queue("py", routing_key="py")],
     task_create_missing_queues=True,
@@ -95,6 +96,16 @@ def flaky(self, *numbers, fails=1):
 def note(*args, key, label):
     store.rpush(key, f"{label}{list(args)}")
     return label
+
+
+@both("stages", bind=True, max_retries=1)
+def stages(self, key):
+    """Begins, reports, is told to go on, asks to be tried again, and succeeds then."""
+    if self.request.retries == 0:
+        self.update_state(state="PROGRESS", meta={"progress": 0.5, "message": "half"})
+        store.blpop(key)
+        raise self.retry(exc=ValueError("once more"), countdown=1.5)
+    return "done"
 
 
 # With one parameter, so that Celery sends it as a task and does not call it in the worker.

@@ -148,6 +148,22 @@ waited(lambda: store.llen(RUN) >= 7)
 for name, result in sent.items():
     row = {"state": result.state} if name in silent or not result.ready() else told(result)
     print(json.dumps(anonymous({"name": name, **row})), flush=True)
+
+
+def stages():
+    """What the state is on the way, and what comes with it."""
+    key = f"{RUN}:go"
+    result = see(task="rs.stages", kwargs={"key": key})
+    waited(lambda: result.state == "PROGRESS")
+    seen = [result.state, result.info]
+    store.rpush(key, "on")
+    waited(lambda: result.state == "RETRY")
+    seen += [result.state, repr(result.info), result.ready(), result.date_done]
+    return seen + [result.get(timeout=20), result.state]
+
+
+if not IS_RPC:
+    print(json.dumps({"name": "stages", "seen": stages()}), flush=True)
 notes = sorted(line.decode() for line in store.lrange(RUN, 0, -1))
 print(json.dumps({"name": "notes", "notes": notes}), flush=True)
 print("that is all", flush=True)

@@ -16,7 +16,7 @@ use celeriac::topology::{QueueKind, QueueTable, RouteSettings};
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use crate::rig::{Celery, PATIENCE, Process, Rig, Running, Server, Signal, config};
+use crate::rig::{Celery, PATIENCE, Process, Rig, Running, Server, Signal, config, eventually};
 
 pub(super) const APP: &str = include_str!("app.py");
 
@@ -133,6 +133,7 @@ pub(super) fn settings(rig: &Rig, redis: &Server, queue: &str) -> Config {
     config.results.backend = Backend::Redis;
     config.results.url = redis.url().as_str().into();
     config.results.extended = true;
+    config.results.track_started = true;
     config
 }
 
@@ -198,6 +199,11 @@ pub(super) fn registry(redis: &str) -> Registry {
             "mine": headers.extra.get("mine").map(plain),
         })))
     });
+    let store = redis::Client::open(redis).unwrap();
+    crate::rig::add(&mut registry, "rs.stages", move |cx, body| {
+        let store = store.clone();
+        Box::pin(async move { stages(&store, &cx, &body).await })
+    });
     for (name, shows_args) in [("note", true), ("blame", false)] {
         let redis = redis::Client::open(redis).unwrap();
         for fleet in ["py", "rs"] {
@@ -218,6 +224,35 @@ impl Handler for Sleep {
     fn call(&self, _: TaskContext, _: Arc<Body>) -> BoxFuture<'static, Ended> {
         Box::pin(std::future::pending())
     }
+}
+
+/// Begins, reports, is told to go on, asks to be tried again, and succeeds then.
+async fn stages(redis: &redis::Client, cx: &TaskContext, body: &Body) -> Ended {
+    if cx.headers.retries > 0 {
+        return Ok(Output::new("done".to_owned()));
+    }
+    cx.progress.share(0.5, "half");
+    let kwargs: Kwargs = body.kwargs().map_err(unfit)?;
+    let key = kwargs.get("key").and_then(Value::as_str).unwrap_or_default();
+    first_of(redis, key).await;
+    let error = TaskError {
+        detail: Some("in Rust".to_owned()),
+        ..TaskError::new("ValueError", "once more")
+    };
+    Err(Failure::Retry { after: Some(Duration::from_millis(1500)), error })
+}
+
+/// The first entry of a list in Redis, once it has one.
+pub(super) async fn first_of(redis: &redis::Client, key: &str) -> String {
+    let mut connection = redis.get_multiplexed_async_connection().await.unwrap();
+    let mut length = redis::cmd("LLEN");
+    length.arg(key);
+    eventually(key, async || {
+        let mut connection = connection.clone();
+        length.query_async::<u64>(&mut connection).await.unwrap() > 0
+    })
+    .await;
+    redis::cmd("LINDEX").arg(key).arg(0).query_async(&mut connection).await.unwrap()
 }
 
 /// Notes that it was called, where the program that called it looks.

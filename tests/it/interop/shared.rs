@@ -49,6 +49,10 @@ async fn share(celery: &Celery, redis: &Server, first: First) {
             (ours, theirs)
         }
     };
+    for queue in QUEUES {
+        let both = async || rig.consumers(queue).await == Some(2);
+        eventually("both consume", both).await;
+    }
     let mut producer = python(celery, redis, &rig, &["-c", SHARED]);
     let rows = rows(&mut producer).await;
     for kind in QUEUES {

@@ -9,7 +9,7 @@ use celeriac::publisher::SendOptions;
 use celeriac::shutdown::Shutdown;
 use serde_json::{Value, json};
 
-use super::fleet::Fleets;
+use super::fleet::{Fleets, first_of};
 use crate::rig::PATIENCE;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -86,6 +86,16 @@ async fn every_option_of_ours_reaches_a_celery_worker_and_its_answers_reach_us()
 
     scheduled(&fleets).await;
 
+    // Kept by somebody who pickles.
+    let redis = redis::Client::open(fleets.redis.url()).unwrap();
+    let mut connection = redis.get_multiplexed_async_connection().await.unwrap();
+    let mut set = redis::cmd("SET");
+    set.arg("celery-task-meta-pickled").arg(&b"\x80\x05pickled"[..]);
+    set.query_async::<()>(&mut connection).await.unwrap();
+    let error = client.result::<i64>("pickled").timeout(PATIENCE).await.unwrap_err();
+    let ResultError::Failed { exception, .. } = error else { panic!("{error}") };
+    assert_eq!(exception.kind, "UnreadableResult");
+
     // Python writes into JSON what JSON does not have.
     let odd = client.call::<Vec<f64>>("py.odd", &("nan",), &(), plain().queue("py")).await.unwrap();
     let error = odd.timeout(PATIENCE).await.unwrap_err();
@@ -117,12 +127,8 @@ async fn scheduled(fleets: &Fleets) {
     let stop = Shutdown::new();
     let running = app.scheduler().unwrap().run(stop.clone());
     let redis = redis::Client::open(fleets.redis.url()).unwrap();
-    let mut connection = redis.get_multiplexed_async_connection().await.unwrap();
     let ran = async {
-        let mut noted = redis::cmd("BLPOP");
-        noted.arg("schedule").arg(PATIENCE.as_secs());
-        let noted: (String, String) = noted.query_async(&mut connection).await.unwrap();
-        assert_eq!(noted.1, "ran[]");
+        assert_eq!(first_of(&redis, "schedule").await, "ran[]");
         stop.drain();
     };
     let (ended, ()) = tokio::join!(running, ran);
