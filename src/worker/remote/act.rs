@@ -269,8 +269,8 @@ fn stopped(running: &[Arc<Attempt>]) -> Answer {
             false => format!("; terminated: {}", ids(&others)),
         };
         return refused(format!(
-            "not terminated: {}: a blocking function cannot be stopped; it is told to by its \
-             context, and what it returns is thrown away{also}",
+            "not terminated: {}: a blocking function cannot be stopped, unless it has `isolation = \
+             \"process\"`; it is told to by its context, and what it returns is thrown away{also}",
             ids(&deaf)
         ));
     }
