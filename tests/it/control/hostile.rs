@@ -157,3 +157,25 @@ async fn who_sends_heartbeats_and_does_not_answer_is_named() {
     }
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_worker_whose_user_may_not_listen_works_without() {
+    let rig = Rig::start().await;
+    super::start(&rig, QueueKind::Classic).await.stop().await;
+    let user = format!("least-{}", rig.vhost());
+    let management = rig.management();
+    management.put(&format!("users/{user}"), &json!({ "password": "p", "tags": "" })).await;
+    let may = json!({ "configure": "^celeriac[.]reply[.]", "write": ".*", "read": ".*" });
+    management.put(&format!("permissions/{}/{user}", rig.vhost()), &may).await;
+
+    let host = rig.node().address().rsplit('@').next().unwrap();
+    let url = format!("amqp://{user}:p@{host}/{}", rig.vhost());
+    let mut config = config(&url, QueueKind::Classic);
+    config.worker.name = OURS.to_owned();
+    config.topology.declare = false;
+    let running = Running::with(config, super::registry()).await;
+    assert_eq!(running.call::<i64>("t.add", &(1, 2)).await.await.unwrap(), 3);
+    assert!(!rig.queues().await.contains(&format!("{OURS}.celery.pidbox")));
+    running.stop().await;
+    management.delete(&format!("users/{user}")).await;
+}
