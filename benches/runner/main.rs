@@ -62,6 +62,7 @@ struct Options {
 enum Part {
     Publish,
     Drain,
+    Events,
     Reply,
     Latency,
     Idle,
@@ -109,6 +110,9 @@ async fn measure(options: &Options, broker: &Broker) -> Result<Report> {
     }
     if options.has(Part::Drain) {
         bench.drain(&mut report).await?;
+    }
+    if options.has(Part::Events) {
+        bench.events(&mut report).await?;
     }
     if options.has(Part::Reply) {
         bench.reply(&mut report).await?;

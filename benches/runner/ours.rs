@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use celeriac::app::App;
 use celeriac::client::NamedCall;
 use celeriac::config::Config;
+use celeriac::events::Tasks;
 use celeriac::handler::{Failure, Handler, Output, Registry, TaskContext, TaskError};
 use celeriac::protocol::Body;
 use celeriac::publisher::SendOptions;
@@ -129,6 +130,16 @@ pub(crate) async fn drain(side: &Side, prefetch: Option<u16>, ack_every: u32) ->
         config.worker.prefetch = u32::from(prefetch).into();
     }
     config.worker.acknowledge.every = ack_every;
+    let app = App::connect(config).await?;
+    let meter = Meter::ready()?;
+    Add::new(side.count, |_, _| None).work(&app).await?;
+    meter.report(Vec::new())
+}
+
+/// As [`drain`] with its own prefetch, telling of each task.
+pub(crate) async fn events(side: &Side) -> Result<()> {
+    let mut config = config(&side.url);
+    config.events.tasks = Tasks::Always;
     let app = App::connect(config).await?;
     let meter = Meter::ready()?;
     Add::new(side.count, |_, _| None).work(&app).await?;

@@ -167,6 +167,22 @@ impl Bench<'_> {
         Ok(())
     }
 
+    pub(crate) async fn events(&self, report: &mut Report) -> Result<()> {
+        let silent = Role::OurDrain { prefetch: None, ack_every: RUN as u32 };
+        let entries = vec![
+            Entry::new("our worker, events off", silent).on(Kind::Sparse),
+            Entry::new("our worker, three events of each task", Role::OurEvents)
+                .against(0)
+                .on(Kind::Sparse),
+        ];
+        let title = "Events: working through a filled queue";
+        let table = self.compare(title, self.options.tasks, entries).await?;
+        let more = table.rows[1].cpu() - table.rows[0].cpu();
+        report.figures.push(("three events of a task".to_owned(), format!("{more:.1} µs of CPU")));
+        report.tables.push(table);
+        Ok(())
+    }
+
     pub(crate) async fn reply(&self, report: &mut Report) -> Result<()> {
         let bare = Role::BareReply { prefetch: PREFETCH, ack_every: RUN };
         let ours = Role::OurDrain { prefetch: None, ack_every: RUN as u32 };

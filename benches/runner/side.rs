@@ -52,6 +52,8 @@ pub(crate) enum Role {
         prefetch: Option<u16>,
         ack_every: u32,
     },
+    /// The same, and tells monitors of each task.
+    OurEvents,
     /// A bare lapin loop that replies to each message, confirmed, before it acknowledges it.
     BareReply {
         prefetch: u16,
@@ -143,6 +145,7 @@ impl Side {
                 Role::OurDrain { prefetch, ack_every } => {
                     ours::drain(&self, prefetch, ack_every).await
                 }
+                Role::OurEvents => ours::events(&self).await,
                 Role::OurLatency => ours::latency(&self).await,
                 Role::OurDelayed => ours::delayed(&self).await,
                 Role::OurIdle { seconds } => ours::idle(&self, seconds).await,

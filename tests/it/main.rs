@@ -14,6 +14,7 @@ mod django;
 mod events;
 mod examples;
 mod faults;
+mod flower;
 mod hostile;
 #[cfg(feature = "redis")]
 mod interop;
