@@ -13,6 +13,7 @@ mod exit;
 mod global;
 mod health;
 mod init;
+mod migrate;
 mod output;
 mod revoke;
 mod schedule;
@@ -75,6 +76,7 @@ enum Command {
     Health(health::Arguments),
     Doctor(doctor::Arguments),
     Init(init::Arguments),
+    Migrate(migrate::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
 }
@@ -99,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::Health(arguments) => wait(health::run(&cli.global, &arguments)),
         Command::Doctor(arguments) => wait(doctor::run(&cli.global, &arguments)),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&cli.global, &arguments),
         Command::Config(arguments) => config::run(&cli.global, &arguments),
         Command::Completions(arguments) => completions::run(&arguments),
     };

@@ -19,6 +19,7 @@ mod hostile;
 #[cfg(feature = "redis")]
 mod interop;
 mod metrics;
+mod migrate;
 mod programs;
 mod rehearsal;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]

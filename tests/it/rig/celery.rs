@@ -35,6 +35,11 @@ impl Celery {
         None
     }
 
+    /// The Python that has it.
+    pub fn interpreter(&self) -> &Path {
+        &self.python
+    }
+
     /// Runs a Python program in `folder`, with `AMQP_URL` in its environment.
     pub fn run(&self, program: &str, url: &str, folder: &Path) -> Process {
         self.python(&["-c", program], &[], url, folder)
