@@ -123,15 +123,15 @@ enum Order {
     RevokeByStampedHeaders,
     /// TASK RATE: how often it may start, such as 10/m; 0 lifts it
     RateLimit,
-    /// TASK SOFT [HARD]: how many seconds it may run
+    /// TASK SOFT HARD: how many seconds it may run; HARD may be left out
     TimeLimit,
-    /// [N]: more slots
+    /// N: so many more slots; 1 if left out
     PoolGrow,
-    /// [N]: fewer slots
+    /// N: so many fewer slots; 1 if left out
     PoolShrink,
-    /// MAX [MIN]: so many slots
+    /// MAX MIN: so many slots; MIN may be left out
     Autoscale,
-    /// QUEUE [EXCHANGE [TYPE [KEY]]]: consume it, too
+    /// QUEUE EXCHANGE TYPE KEY: consume it, too; all but QUEUE may be left out
     AddConsumer,
     /// QUEUE: consume it no more
     CancelConsumer,
