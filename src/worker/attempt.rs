@@ -2,7 +2,7 @@
 
 use super::adjust::Limits;
 use super::context::{Context, Known};
-use super::here::Stage;
+use super::here::{Stage, Step};
 use crate::archive::AttemptRecord;
 use crate::broker::{Delivery, Settle};
 use crate::handler::TaskError;
@@ -40,16 +40,16 @@ pub(super) struct NoTask {
     pub(super) reason: Unreadable,
 }
 
+/// A delivery that was read: an attempt and what settles it, or why it is none.
+pub(super) type Read = Result<(Arc<Attempt>, Settle), Box<NoTask>>;
+
 impl Attempt {
     /// Reads a delivery.
     ///
     /// # Errors
     ///
     /// The delivery and why it cannot be read.
-    pub(super) fn read(
-        delivery: Delivery,
-        cx: &Context,
-    ) -> Result<(Arc<Self>, Settle), Box<NoTask>> {
+    pub(super) fn read(delivery: Delivery, cx: &Context) -> Read {
         let read = || {
             let envelope = delivery.envelope(&cx.limits)?;
             let body = Body::parse(&envelope, &cx.limits)?;
@@ -96,6 +96,11 @@ impl Attempt {
             called(soft).or_else(|| limits.and_then(Limits::soft)),
             called(hard).or_else(|| limits.and_then(Limits::hard)),
         )
+    }
+
+    /// Whether it has run and nothing is left but to tell its result.
+    pub(super) fn only_tells_its_result(&self) -> bool {
+        self.stage.step() == Step::Settling && !self.body.is_followed()
     }
 
     /// Whether somebody is to learn the result.

@@ -1,9 +1,12 @@
 //! Consumes one queue: hands each delivery to a process of its own, and watches that deliveries
 //! keep coming.
 
+use super::attempt::Attempt;
 use super::context::Context;
-use super::process::process;
+use super::process::{process, process_read};
 use crate::broker::{Broker, Deliveries, Delivery};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,14 +36,18 @@ pub(super) struct QueueLoop {
 pub(super) enum Start {
     /// In a process of its own, at once: the loop is free for the next delivery.
     Beside,
-    /// In the loop, up to the first thing it waits for; what is left goes on beside. While tasks
-    /// come by the thousand this saves waking another thread for each, which costs more than the
-    /// task. A task that computes for long ends it.
+    /// In the loop, up to the first thing it waits for; what is left goes on beside, unless only its
+    /// result is left to be told, which goes on in the loop too. While tasks come by the thousand
+    /// this saves waking another thread for each, which costs more than the task. A task that
+    /// computes for long ends it.
     Here,
     /// The same, and deliveries are taken by the handful: what arrives within [`HANDFUL`] is
     /// looked at together, instead of waking the loop for each.
     Together,
 }
+
+/// Attempts that have run and whose results are on their way.
+type Settling = FuturesUnordered<BoxFuture<'static, ()>>;
 
 /// From so many deliveries a second attempts begin in the loop.
 const RUSH: f64 = 1000.0;
@@ -109,6 +116,7 @@ impl QueueLoop {
     /// begun, waits for what was, and acknowledges it. Says which queue it was.
     pub(super) async fn run(mut self) -> Arc<str> {
         let processes = TaskTracker::new();
+        let mut settling = Settling::new();
         let mut watch = interval(if self.watchdog.is_zero() { LOOK * 7200 } else { self.watchdog });
         let mut look = interval(LOOK);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,12 +129,15 @@ impl QueueLoop {
                 biased;
                 () = shutdown.draining() => break,
                 () = stop.cancelled() => break,
+                Some(()) = settling.next(), if !settling.is_empty() => {
+                    while let Some(Some(())) = settling.next().now_or_never() {}
+                }
                 delivery = self.next() => match delivery {
                     Some(delivery) => {
                         since_look += 1;
                         since_watch += 1;
                         self.watch_out(&delivery);
-                        self.begin(delivery, &processes);
+                        self.begin(delivery, &processes, &settling);
                         if since_look >= LOOK_AFTER * u32::from(self.deliveries.prefetch()) {
                             self.adapt(since_look, looked.elapsed());
                             (since_look, looked) = (0, Instant::now());
@@ -143,7 +154,7 @@ impl QueueLoop {
                     (since_look, looked) = (0, Instant::now());
                 }
                 _ = watch.tick(), if !self.watchdog.is_zero() => {
-                    if since_watch == 0 && processes.is_empty() {
+                    if since_watch == 0 && processes.is_empty() && settling.is_empty() {
                         self.look_for_stall().await;
                     }
                     since_watch = 0;
@@ -152,7 +163,7 @@ impl QueueLoop {
         }
         self.deliveries.stop().await;
         processes.close();
-        processes.wait().await;
+        futures::join!(processes.wait(), async { while settling.next().await.is_some() {} });
         let queue = Arc::clone(self.deliveries.queue());
         self.deliveries.close().await;
         queue
@@ -170,16 +181,20 @@ impl QueueLoop {
     }
 
     /// Begins an attempt where [`Start`] says.
-    fn begin(&mut self, delivery: Delivery, processes: &TaskTracker) {
-        let process = process(delivery, Arc::clone(&self.context));
+    fn begin(&mut self, delivery: Delivery, processes: &TaskTracker, settling: &Settling) {
         if self.start == Start::Beside {
-            processes.spawn(process);
+            processes.spawn(process(delivery, Arc::clone(&self.context)));
             return;
         }
         let began = Instant::now();
-        let mut process = Box::pin(process);
+        let read = Attempt::read(delivery, &self.context);
+        let attempt = read.as_ref().ok().map(|(attempt, _)| Arc::clone(attempt));
+        let mut process = process_read(read, Arc::clone(&self.context)).boxed();
         if process.as_mut().now_or_never().is_none() {
-            processes.spawn(process);
+            match attempt.is_some_and(|attempt| attempt.only_tells_its_result()) {
+                true => settling.push(process),
+                false => drop(processes.spawn(process)),
+            }
         }
         if began.elapsed() > LONG {
             self.start = Start::Beside;
