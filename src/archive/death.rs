@@ -78,6 +78,7 @@ impl Death {
             return self;
         }
         let key = self.routing_key.unwrap_or_else(|| message.routing_key.clone());
+        let key = names::sent_key(&self.queue, &key).to_owned();
         Self {
             queue: key.clone(),
             reason: Reason::Undeliverable,
@@ -139,8 +140,10 @@ mod tests {
             ("x-first-death-queue", text("celeriac.delay.3")),
             ("x-first-death-reason", text("expired")),
         ];
-        let message = RawMessage { routing_key: "mail".to_owned(), ..RawMessage::note("e", first) };
-        assert_eq!(Death::of(&message).unwrap().reason, Reason::Undeliverable);
+        let routing_key = "out:mail".to_owned();
+        let message = RawMessage { routing_key, ..RawMessage::note("e", first) };
+        let death = Death::of(&message).unwrap();
+        assert_eq!((death.reason, death.queue.as_str()), (Reason::Undeliverable, "mail"));
         let last = [("x-last-death-queue", text("mail")), ("x-last-death-reason", text("maxlen"))];
         assert_eq!(Death::of(&message.with_headers(last)).unwrap().reason, Reason::Overflow);
         assert_eq!(Death::of(&RawMessage::note("e", [("a", HeaderValue::Null)])), None);
