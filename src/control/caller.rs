@@ -40,7 +40,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// let patience = Duration::from_secs(5);
 /// let answers = caller.ask("active", Arguments::new(), Recipients::All, patience).await?;
 /// for (node, running) in &answers.replies {
-///     println!("{node}: {running}");
+///     println!("{node}: {running:?}");
 /// }
 /// assert!(answers.silent.is_empty(), "did not answer: {:?}", answers.silent);
 /// # Ok(())
