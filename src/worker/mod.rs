@@ -64,7 +64,7 @@ use tracing::{debug, info, warn};
 /// So many changes of its queues may be asked for at once.
 const CHANGES: usize = 16;
 
-/// How long a worker that has stopped waits for who listens beside it, and for its last events.
+/// How long a worker that has stopped goes on telling what it has left to tell.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// What a worker is made of.
@@ -187,10 +187,7 @@ impl Worker {
         );
         roster.run(&mut changed).await;
         drained.cancel();
-        let quiet = async { while remote.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_EVENTS, quiet).await.is_err() {
-            debug!("the broker does not answer whoever listened to commands");
-        }
+        while remote.join_next().await.is_some() {}
         debug!(finished = self.status.finished(), free = context.slots.free(), "drained");
         self.fall_silent(&context, telling).await;
         Ok(())

@@ -54,7 +54,9 @@ impl Remote {
     /// Answers until `done`. Without the broker's permission there is no remote control, and the
     /// worker works without.
     pub(super) async fn run(self, done: CancellationToken) {
-        let Some(mut commands) = self.open().await else { return };
+        // A broker that does not answer must not keep the worker from ending.
+        let opened = done.run_until_cancelled(self.open()).await.flatten();
+        let Some(mut commands) = opened else { return };
         let mut exchanges = BTreeSet::new();
         loop {
             tokio::select! {
