@@ -26,6 +26,12 @@ pub mod handler;
 pub mod ids;
 mod inherit;
 mod metrics;
+#[cfg(feature = "monitor")]
+pub mod monitor;
+/// Without a monitor only its settings, so that a file that one shares stays readable.
+#[cfg(not(feature = "monitor"))]
+#[path = "monitor/settings.rs"]
+pub mod monitor;
 pub mod ops;
 pub mod protocol;
 pub mod publisher;

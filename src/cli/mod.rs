@@ -14,12 +14,15 @@ mod global;
 mod health;
 mod init;
 mod migrate;
+#[cfg(feature = "monitor")]
+mod monitor;
 mod output;
 mod revoke;
 mod schedule;
 mod scheduler;
 mod send;
 mod stack;
+mod stop;
 mod topology;
 mod worker;
 mod workers;
@@ -40,6 +43,7 @@ use std::process::ExitCode;
 Examples:
   celeriac worker -c celeriac.toml              run tasks
   celeriac scheduler -c celeriac.toml           send tasks when they are due
+  celeriac monitor -c celeriac.toml             show everything, at http://127.0.0.1:5555
   celeriac send mail.welcome --kwargs '{\"user\": 42}'
   celeriac inspect active                       what runs now, and where
   celeriac control rate_limit mail.send 10/m    tell every worker
@@ -64,6 +68,8 @@ struct Cli {
 enum Command {
     Worker(worker::Arguments),
     Scheduler(scheduler::Arguments),
+    #[cfg(feature = "monitor")]
+    Monitor(monitor::Arguments),
     Send(send::Arguments),
     Call(call::Arguments),
     Revoke(revoke::Arguments),
@@ -89,6 +95,8 @@ pub fn run() -> ExitCode {
     let ended = match cli.command {
         Command::Worker(arguments) => wait(worker::run(&cli.global, &arguments)),
         Command::Scheduler(arguments) => wait(scheduler::run(&cli.global, &arguments)),
+        #[cfg(feature = "monitor")]
+        Command::Monitor(arguments) => wait(monitor::run(&cli.global, &arguments)),
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
         Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
         Command::Revoke(arguments) => wait(revoke::run(&cli.global, &arguments)),

@@ -2,6 +2,7 @@
 
 use super::exit::{Exit, OrExit};
 use super::global::Global;
+use super::stop;
 use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, Loader};
@@ -60,7 +61,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     let files = Files::new(global, &loaded);
     let mut beside = JoinSet::new();
     beside.spawn(ops.run(shutdown.clone()));
-    beside.spawn(stop_on_signal(shutdown.clone())?);
+    beside.spawn(stop::on_signal(shutdown.clone())?);
     let watch = config.scheduler.watch;
     let reload = || loader(global, arguments).load();
     let mut hangup = signal(SignalKind::hangup()).context("waiting for signals")?;
@@ -166,19 +167,6 @@ impl Files {
             }
         }
     }
-}
-
-fn stop_on_signal(shutdown: Shutdown) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        info!("stopping");
-        shutdown.drain();
-    })
 }
 
 /// The health of a scheduler.

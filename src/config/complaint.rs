@@ -6,9 +6,6 @@ use super::read::Complaint;
 use super::schema;
 use super::tree::{Path, Span, Step, Tree, write_key, write_path};
 
-/// Sections of other versions of the program.
-const NOT_YET: [&str; 5] = ["monitor", "events", "compat", "redact", "metrics"];
-
 /// The complaint as a problem.
 pub(super) fn explain(complaint: &Complaint, layers: &[Layer]) -> Problem {
     let message = &complaint.message;
@@ -81,14 +78,8 @@ fn unknown_key(path: &Path, layers: &[Layer]) -> Problem {
         return Problem::error("unknown key");
     };
     let known = schema::at(table).map(schema::keys).unwrap_or_default();
-    let (title, label) = if table.is_empty() && NOT_YET.contains(&key.as_str()) {
-        let title = format!("this version has no [{key}] section");
-        (title, "it runs workers and schedules; take this section out".to_owned())
-    } else {
-        let title = format!("unknown key `{}` in {}", write_key(key), section(table));
-        (title, suggest(key, &known, '`'))
-    };
-    let problem = Problem::error(title);
+    let problem = Problem::error(format!("unknown key `{}` in {}", write_key(key), section(table)));
+    let label = suggest(key, &known, '`');
     match layer::find(layers, path) {
         Some((layer, key_span, node)) => {
             at(problem, layer, key_span.as_ref().unwrap_or(&node.span), &label)

@@ -30,7 +30,7 @@ pub use schema::schema;
 pub use show::{Change, Shown};
 
 use crate::{
-    broker, events, ops, publisher, results, scheduler, task, telemetry, topology, worker,
+    broker, events, monitor, ops, publisher, results, scheduler, task, telemetry, topology, worker,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,8 @@ pub struct Config {
     pub events: events::Settings,
     /// Where results go.
     pub results: results::Settings,
+    /// The monitor.
+    pub monitor: monitor::Settings,
     /// What a message may cost before it is refused.
     pub limits: Limits,
     /// Where a running program answers for its health.

@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn every_mistake_is_complained_about_and_the_rest_is_read() {
         let table = toml::from_str(
-            "monitor.tick = 1\n[worker]\nconcurency = 8\nqueues = [\"a\", 1]\nprefetch = 4\n\
+            "monitr.tick = 1\n[worker]\nconcurency = 8\nqueues = [\"a\", 1]\nprefetch = 4\n\
              [tasks.x]\ntime_limit = 600\nhttp = {}\n[queues]\nrat = 1",
         );
         let (config, complaints) = read(table.unwrap());
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(
             paths,
             [
-                "monitor",
+                "monitr",
                 "queues.rat",
                 "tasks.x.http",
                 "tasks.x.time_limit",

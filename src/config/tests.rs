@@ -99,15 +99,15 @@ error: unknown key `prefech` in [queues]
 }
 
 #[test]
-fn a_section_of_another_version_is_named_as_such() {
+fn the_monitor_listens_where_one_can() {
     assert_eq!(
-        report("[monitor]\ntick = \"1s\"\n"),
+        report("[monitor]\nlisten = \"5555\"\n"),
         "\
-error: this version has no [monitor] section
- --> celeriac.toml:1:2
+error: this is no address to listen on
+ --> celeriac.toml:2:10
   |
-1 | [monitor]
-  |  ^^^^^^^ it runs workers and schedules; take this section out
+2 | listen = \"5555\"
+  |          ^^^^^^ write HOST:PORT such as \"127.0.0.1:5555\"
 
 1 error in 1 file"
     );

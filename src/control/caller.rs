@@ -166,7 +166,7 @@ impl Caller {
     }
 
     /// Sends a command; whether there is any node.
-    async fn send(&self, mut request: Request, patience: Duration) -> Result<bool, AskError> {
+    async fn send(&mut self, mut request: Request, patience: Duration) -> Result<bool, AskError> {
         request.clock = self.clock.forward();
         let message = request.message(SystemClock.now(), patience)?;
         match self.broker.publish(Arc::new(message), patience).await {
@@ -178,7 +178,7 @@ impl Caller {
 
     /// Which of these nodes are there, and which are not.
     async fn look_for(
-        &self,
+        &mut self,
         nodes: &[String],
     ) -> Result<(BTreeSet<String>, BTreeSet<String>), AskError> {
         let (mut known, mut absent) = (BTreeSet::new(), BTreeSet::new());
@@ -194,7 +194,7 @@ impl Caller {
     /// # Errors
     ///
     /// When the broker cannot be asked.
-    pub async fn is_there(&self, node: &str) -> Result<bool, AskError> {
+    pub async fn is_there(&mut self, node: &str) -> Result<bool, AskError> {
         let queue = Queue { declare: false, ..Queue::named(names::control_queue(node)) };
         match self.broker.verify(&queue.into()).await {
             // It belongs to the node's own connection, as Celery 5.7 and ours have it.

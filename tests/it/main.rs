@@ -20,6 +20,7 @@ mod hostile;
 mod interop;
 mod metrics;
 mod migrate;
+mod monitor;
 mod programs;
 mod rehearsal;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]

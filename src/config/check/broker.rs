@@ -1,4 +1,4 @@
-//! `[broker]` and `[ops]`.
+//! `[broker]`, `[ops]` and `[monitor]`.
 
 use super::super::tree::{Step, path_of};
 use super::Checks;
@@ -70,6 +70,19 @@ impl Checks<'_> {
             && let Some(wrong) = wrong_listen(listen)
         {
             self.error("this is no address to listen on", &path_of(["ops", "listen"]), wrong);
+        }
+    }
+    pub(super) fn monitor(&mut self) {
+        let monitor = &self.config.monitor;
+        let (listen, folder) = (monitor.listen.as_str(), monitor.data_dir.as_str());
+        if wrong_listen(listen).is_some() {
+            let path = path_of(["monitor", "listen"]);
+            let form = r#"write HOST:PORT such as "127.0.0.1:5555""#;
+            self.error("this is no address to listen on", &path, form);
+        }
+        if folder.is_empty() {
+            let path = path_of(["monitor", "data_dir"]);
+            self.error("the monitor needs a folder", &path, "a path, or \"auto\"");
         }
     }
 }

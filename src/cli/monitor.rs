@@ -1,0 +1,120 @@
+//! `celeriac monitor`
+
+use super::exit::{Exit, OrExit};
+use super::global::Global;
+use super::stop;
+use crate::broker::Broker;
+use crate::clock::SystemClock;
+use crate::config::Loader;
+use crate::monitor::{Monitor, MonitorError, Status};
+use crate::ops::{Check, Health, Ops};
+use crate::shutdown::Shutdown;
+use crate::telemetry;
+use anyhow::Context;
+use prometheus_client::collector::Collector;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use tracing::info;
+
+/// Show tasks, queues and workers, in a browser
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  celeriac monitor                        pages at http://127.0.0.1:5555
+  celeriac monitor --listen 127.0.0.1:80 --data-dir /var/lib/celeriac
+
+Signals:
+  TERM, INT   stop; what workers tell meanwhile is shown after the next start")]
+pub(crate) struct Arguments {
+    /// The address that serves the pages
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+
+    /// The folder of its index
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+}
+
+pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
+    let loaded = global.load(loader(global, arguments))?;
+    let config = loaded.config;
+    telemetry::start(&config.log).context("setting up the log").or_exit(Exit::Config)?;
+    let in_flight = config.publisher.in_flight;
+    let broker = Broker::connect(&config.broker, in_flight).await.or_exit(Exit::Unreachable)?;
+    let status = Status::default();
+    let monitor = Monitor {
+        settings: config.monitor.clone(),
+        broker: broker.clone(),
+        events: (&config.events).into(),
+        clock: Arc::new(SystemClock),
+        status: status.clone(),
+    };
+    let shutdown = Shutdown::new();
+    let health = MonitorHealth { broker: broker.clone(), status };
+    let ops = Ops::new(config.ops.clone(), "monitor", Arc::new(health));
+    let mut beside = JoinSet::new();
+    beside.spawn(ops.run(shutdown.clone()));
+    beside.spawn(stop::on_signal(shutdown.clone())?);
+    let ended = monitor.run(shutdown.clone()).await;
+    shutdown.abort();
+    broker.close().await;
+    beside.abort_all();
+    let exit = match &ended {
+        Err(MonitorError::NoStream | MonitorError::NoFolder | MonitorError::Listen { .. }) => {
+            Exit::Config
+        }
+        _ => Exit::Internal,
+    };
+    ended.or_exit(exit)?;
+    info!("stopped");
+    Ok(Exit::Done)
+}
+
+fn loader(global: &Global, arguments: &Arguments) -> Loader {
+    let mut loader = global.loader();
+    for (option, key, value) in [
+        ("--listen", "monitor.listen", &arguments.listen),
+        ("--data-dir", "monitor.data_dir", &arguments.data_dir),
+    ] {
+        if let Some(value) = value {
+            loader = loader.set(option, key, value.as_str());
+        }
+    }
+    loader
+}
+
+/// The health of a monitor.
+#[derive(Debug)]
+struct MonitorHealth {
+    broker: Broker,
+    status: Status,
+}
+
+impl Health for MonitorHealth {
+    fn live(&self) -> Vec<Check> {
+        let address = self.status.address();
+        let detail = address.map_or("not served".to_owned(), |at| format!("served at {at}"));
+        vec![Check::new("pages", address.is_some(), detail)]
+    }
+
+    fn ready(&self) -> Vec<Check> {
+        let reads = self.status.is_reading();
+        let detail = match (reads, self.broker.is_connected()) {
+            (true, _) => "being read".to_owned(),
+            (false, true) => "not being read".to_owned(),
+            (false, false) => {
+                self.broker.last_error().unwrap_or_else(|| "broker not connected".to_owned())
+            }
+        };
+        vec![Check::new("events", reads, detail)]
+    }
+
+    fn summary(&self) -> String {
+        let lag = self.status.lag().map_or_else(String::new, |lag| format!(", lag {lag:.1?}"));
+        format!("{} events{lag}", self.status.events())
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![Box::new(self.status.clone()), Box::new(self.broker.clone())]
+    }
+}

@@ -1,0 +1,133 @@
+//! `/api/v1`: what the pages show, as JSON.
+//!
+//! Times are RFC 3339 with microseconds, durations seconds. Lists are walked by cursors, which are
+//! opaque. What goes wrong is told as `application/problem+json` (RFC 9457).
+
+mod problem;
+mod series;
+mod task;
+mod worker;
+
+pub(super) use problem::Problem;
+
+use super::http::Pages;
+use super::index::{tasks, workers};
+use axum::extract::{Path, Query, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use task::{Task, TaskWithAttempts};
+use worker::Worker;
+
+/// A list is no longer than this.
+const LONGEST: usize = 1_000;
+
+/// And this long unless told.
+const USUAL: usize = 50;
+
+/// Which part of a list is wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// Part of a list.
+#[derive(Debug, Serialize)]
+struct Items<T> {
+    items: Vec<T>,
+    /// The cursor of what comes next; null at the end.
+    next: Option<String>,
+}
+
+impl Part {
+    fn limit(&self) -> Result<usize, Problem> {
+        match self.limit.unwrap_or(USUAL) {
+            limit @ 1..=LONGEST => Ok(limit),
+            limit => Err(Problem::field("limit", format!("{limit} is not from 1 to {LONGEST}"))),
+        }
+    }
+
+    fn before(&self) -> Result<Option<i64>, Problem> {
+        let wrong = |_| Problem::field("cursor", "it is none that `next` gave");
+        self.cursor.as_deref().map(|cursor| cursor.parse().map_err(wrong)).transpose()
+    }
+}
+
+/// The routes.
+pub(super) fn router() -> Router<Pages> {
+    Router::new()
+        .route("/tasks", get(list))
+        .route("/tasks/{id}", get(one))
+        .route("/states", get(states))
+        .route("/series", get(series::since))
+        .route("/workers", get(workers))
+        .route("/about", get(about))
+        .fallback(async || Problem::not_found("there is no such call; see /api/v1/openapi.json"))
+}
+
+async fn list(
+    State(pages): State<Pages>,
+    part: Result<Query<Part>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Items<Task>>, Problem> {
+    let Query(part) = part?;
+    let (limit, before) = (part.limit()?, part.before()?);
+    let list =
+        move |index: &rusqlite::Connection| tasks::list(index, ("1", Vec::new()), before, limit);
+    let page = pages.index.read(list).await?;
+    let items = page.tasks.into_iter().map(Task::from).collect();
+    Ok(Json(Items { items, next: page.older.map(|older| older.to_string()) }))
+}
+
+async fn one(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+) -> Result<Json<TaskWithAttempts>, Problem> {
+    let wanted = id.clone();
+    let found = pages.index.read(move |index| tasks::one(index, &wanted)).await?;
+    match found {
+        Some((task, attempts)) => Ok(Json(TaskWithAttempts::new(task, attempts))),
+        None => Err(Problem::not_found(format!("nothing was told of a task {id}"))),
+    }
+}
+
+async fn workers(State(pages): State<Pages>) -> Result<Json<Vec<Worker>>, Problem> {
+    let workers = pages.index.read(workers::all).await?;
+    Ok(Json(workers.into_iter().map(Worker::from).collect()))
+}
+
+/// How the monitor itself is doing.
+#[derive(Debug, Serialize)]
+struct About {
+    version: &'static str,
+    title: String,
+    broker_up: bool,
+    reading: bool,
+    lag_s: Option<f64>,
+    events: u64,
+    events_missed: u64,
+    events_unreadable: u64,
+    index_bytes: u64,
+}
+
+async fn about(State(pages): State<Pages>) -> Json<About> {
+    let status = &pages.status;
+    Json(About {
+        version: env!("CARGO_PKG_VERSION"),
+        title: pages.settings.title.clone(),
+        broker_up: pages.broker.is_connected(),
+        reading: status.is_reading(),
+        lag_s: status.lag().map(|lag| lag.as_secs_f64()),
+        events: status.events(),
+        events_missed: status.missed(),
+        events_unreadable: status.unreadable(),
+        index_bytes: pages.index.bytes(),
+    })
+}
+
+async fn states(State(pages): State<Pages>) -> Result<Json<BTreeMap<&'static str, i64>>, Problem> {
+    let states = pages.index.read(tasks::states).await?;
+    Ok(Json(states.into_iter().map(|(state, count)| (state.as_str(), count)).collect()))
+}

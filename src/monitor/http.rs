@@ -1,0 +1,71 @@
+//! What the monitor answers over HTTP.
+
+use super::api;
+use super::index::{Index, IndexError};
+use super::settings::Settings;
+use super::status::Status;
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::shutdown::Shutdown;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// What every answer needs. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub(super) struct Pages {
+    pub(super) settings: Arc<Settings>,
+    pub(super) index: Index,
+    pub(super) broker: Broker,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) status: Status,
+}
+
+/// What a browser may do with our pages: nothing that is not ours.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; \
+    frame-ancestors 'none'";
+
+impl Pages {
+    /// Serves until `shutdown` drains.
+    pub(super) async fn serve(self, listener: TcpListener, shutdown: &Shutdown) {
+        let router = self.router();
+        tokio::select! {
+            _ = axum::serve(listener, router) => {}
+            () = shutdown.draining() => {}
+        }
+    }
+
+    fn router(self) -> Router {
+        Router::new().nest("/api/v1", api::router()).layer(from_fn(close)).with_state(self)
+    }
+}
+
+/// Closes what browsers leave open.
+async fn close(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+impl IndexError {
+    /// What it is in HTTP.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLong | Self::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}

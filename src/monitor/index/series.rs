@@ -1,0 +1,118 @@
+//! Counts over time: what charts are drawn from, so that nobody has to go through all tasks.
+
+use super::super::change::Micros;
+use super::super::histogram::Histogram;
+use super::super::record::{Record, Turn, Word};
+use super::super::state::State;
+use super::IndexError;
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use std::collections::HashMap;
+
+const SECOND: Micros = 1_000_000;
+
+/// How long the stretches are in which things are counted: ten seconds, a minute, an hour.
+const STEPS: [Micros; 3] = [10 * SECOND, 60 * SECOND, 3_600 * SECOND];
+
+/// What one batch adds.
+#[derive(Debug, Default)]
+pub(super) struct Counts(HashMap<Key, Count>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    step: Micros,
+    at: Micros,
+    name: Word,
+    queue: Word,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    count: i64,
+    wait: Histogram,
+    run: Histogram,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, record: &Record, turn: &Turn) {
+        for step in STEPS {
+            let (name, queue) = (record.name.unwrap_or(0), record.queue.unwrap_or(0));
+            let at = turn.at - turn.at % step;
+            let count = self.0.entry(Key { step, at, name, queue, state: turn.state }).or_default();
+            count.count += 1;
+            if let Some(wait) = turn.wait {
+                count.wait.add(wait);
+            }
+            if let Some(run) = turn.run {
+                count.run.add(run);
+            }
+        }
+    }
+
+    pub(super) fn keep(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let mut find = transaction.prepare_cached(
+            "SELECT count, wait, run FROM series
+             WHERE step = ?1 AND at = ?2 AND name = ?3 AND queue = ?4 AND state = ?5",
+        )?;
+        let mut write = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?;
+        for (key, mut count) in self.0 {
+            let (step, at, state) = (key.step, key.at, key.state.code());
+            let found = find.query_row((step, at, key.name, key.queue, state), |row| {
+                Ok((row.get::<_, i64>(0)?, histogram(row, 1)?, histogram(row, 2)?))
+            });
+            if let Some((before, wait, run)) = found.optional()? {
+                count.count += before;
+                count.wait.add_all(&wait);
+                count.run.add_all(&run);
+            }
+            let (wait, run) = (count.wait.to_bytes(), count.run.to_bytes());
+            write.execute((step, at, key.name, key.queue, state, count.count, wait, run))?;
+        }
+        Ok(())
+    }
+}
+
+fn histogram(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Histogram> {
+    Ok(Histogram::from_bytes(row.get_ref(column)?.as_blob()?))
+}
+
+/// Counts of one stretch of time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(in super::super) struct Stretch {
+    pub(in super::super) at: Micros,
+    pub(in super::super) counts: HashMap<State, i64>,
+    pub(in super::super) wait: Histogram,
+    pub(in super::super) run: Histogram,
+}
+
+/// The counts since `since`, of every stretch of the longest step that still gives some sixty of
+/// them; the step too.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn since(
+    connection: &Connection,
+    since: Micros,
+    now: Micros,
+) -> Result<(Micros, Vec<Stretch>), IndexError> {
+    let span = now - since;
+    let step = STEPS.into_iter().rev().find(|step| span / step >= 60).unwrap_or(STEPS[0]);
+    let mut query = connection.prepare_cached(
+        "SELECT at, state, count, wait, run FROM series WHERE step = ?1 AND at >= ?2 ORDER BY at",
+    )?;
+    let mut stretches: Vec<Stretch> = Vec::new();
+    let mut rows = query.query((step, since - since % step))?;
+    while let Some(row) = rows.next()? {
+        let at = row.get(0)?;
+        if stretches.last().is_none_or(|last| last.at != at) {
+            stretches.push(Stretch { at, ..Stretch::default() });
+        }
+        let Some(stretch) = stretches.last_mut() else { continue };
+        *stretch.counts.entry(State::of_code(row.get(1)?)).or_default() += row.get::<_, i64>(2)?;
+        stretch.wait.add_all(&histogram(row, 3)?);
+        stretch.run.add_all(&histogram(row, 4)?);
+    }
+    Ok((step, stretches))
+}

@@ -1,0 +1,153 @@
+//! Questions about tasks.
+
+use super::super::change::Micros;
+use super::super::record::Attempt;
+use super::super::state::State;
+use super::{IndexError, apply};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use std::collections::BTreeMap;
+
+/// What a list shows of a task, and most of what its own page does.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) struct TaskRow {
+    /// Its place in lists: the higher, the newer.
+    pub(in super::super) n: i64,
+    pub(in super::super) id: String,
+    pub(in super::super) name: Option<String>,
+    pub(in super::super) queue: Option<String>,
+    pub(in super::super) worker: Option<String>,
+    pub(in super::super) state: State,
+    pub(in super::super) root: Option<String>,
+    pub(in super::super) parent: Option<String>,
+    pub(in super::super) retries: i64,
+    pub(in super::super) redelivered: i64,
+    pub(in super::super) eta: Option<Micros>,
+    pub(in super::super) expires: Option<Micros>,
+    pub(in super::super) sent: Option<Micros>,
+    pub(in super::super) received: Option<Micros>,
+    pub(in super::super) started: Option<Micros>,
+    pub(in super::super) ended: Option<Micros>,
+    pub(in super::super) changed: Micros,
+    pub(in super::super) wait: Option<Micros>,
+    pub(in super::super) run: Option<Micros>,
+    pub(in super::super) args: Option<String>,
+    pub(in super::super) kwargs: Option<String>,
+    pub(in super::super) result: Option<String>,
+    pub(in super::super) error: Option<String>,
+    pub(in super::super) failure: Option<i64>,
+    pub(in super::super) resolved: Option<Micros>,
+}
+
+/// An attempt, and where it ran.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) struct AttemptRow {
+    pub(in super::super) attempt: Attempt,
+    pub(in super::super) worker: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) struct TaskPage {
+    /// Newest first.
+    pub(in super::super) tasks: Vec<TaskRow>,
+    /// Where the older ones go on; `None` at the end.
+    pub(in super::super) older: Option<i64>,
+}
+
+const COLUMNS: &str = "n, task.id AS id, name.text AS name, queue.text AS queue,
+    worker.text AS worker, state, root, parent, retries, redelivered, eta, expires, sent, received,
+    started, ended, changed, wait, run, args, kwargs, result, error, failure, resolved";
+
+const JOINS: &str = "LEFT JOIN word AS name ON name.id = task.name
+    LEFT JOIN word AS queue ON queue.id = task.queue
+    LEFT JOIN word AS worker ON worker.id = task.worker";
+
+/// The newest tasks for which `condition` holds, over the columns of `task`, with its parameters;
+/// older than `before`, at most `limit`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn list(
+    connection: &Connection,
+    (condition, parameters): (&str, Vec<Value>),
+    before: Option<i64>,
+    limit: usize,
+) -> Result<TaskPage, IndexError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM (SELECT * FROM task WHERE ({condition}) AND n < ? ORDER BY n DESC LIMIT ?) AS task
+         {JOINS} ORDER BY n DESC"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let more = [Value::Integer(before.unwrap_or(i64::MAX)), Value::Integer(limit as i64 + 1)];
+    let rows = query.query_map(params_from_iter(parameters.into_iter().chain(more)), task)?;
+    let mut tasks = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let is_more = tasks.len() > limit;
+    tasks.truncate(limit);
+    let older = tasks.last().map(|last| last.n).filter(|_| is_more);
+    Ok(TaskPage { tasks, older })
+}
+
+/// One task and its attempts, the first first.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn one(
+    connection: &Connection,
+    id: &str,
+) -> Result<Option<(TaskRow, Vec<AttemptRow>)>, IndexError> {
+    let sql = format!("SELECT {COLUMNS} FROM task {JOINS} WHERE task.id = ?1");
+    let found = connection.prepare_cached(&sql)?.query_row([id], task).optional()?;
+    let Some(found) = found else { return Ok(None) };
+    let mut query = connection.prepare_cached(
+        "SELECT attempt.*, word.text AS node FROM attempt
+         LEFT JOIN word ON word.id = attempt.worker WHERE task = ?1 ORDER BY no LIMIT 1000",
+    )?;
+    let attempts = query.query_map([found.n], |row| {
+        Ok(AttemptRow { attempt: apply::attempt(row)?, worker: row.get("node")? })
+    })?;
+    let attempts = attempts.collect::<rusqlite::Result<_>>()?;
+    Ok(Some((found, attempts)))
+}
+
+/// How many tasks are in each state.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn states(
+    connection: &Connection,
+) -> Result<BTreeMap<State, i64>, IndexError> {
+    let mut query = connection.prepare_cached("SELECT state, count FROM tally WHERE count > 0")?;
+    let rows = query.query_map([], |row| Ok((State::of_code(row.get(0)?), row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn task(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
+    Ok(TaskRow {
+        n: row.get("n")?,
+        id: row.get("id")?,
+        name: row.get("name")?,
+        queue: row.get("queue")?,
+        worker: row.get("worker")?,
+        state: State::of_code(row.get("state")?),
+        root: row.get("root")?,
+        parent: row.get("parent")?,
+        retries: row.get("retries")?,
+        redelivered: row.get("redelivered")?,
+        eta: row.get("eta")?,
+        expires: row.get("expires")?,
+        sent: row.get("sent")?,
+        received: row.get("received")?,
+        started: row.get("started")?,
+        ended: row.get("ended")?,
+        changed: row.get("changed")?,
+        wait: row.get("wait")?,
+        run: row.get("run")?,
+        args: row.get("args")?,
+        kwargs: row.get("kwargs")?,
+        result: row.get("result")?,
+        error: row.get("error")?,
+        failure: row.get("failure")?,
+        resolved: row.get("resolved")?,
+    })
+}

@@ -1,0 +1,175 @@
+//! The monitor: shows what workers tell, and keeps it.
+//!
+//! It reads the stream of events into an index on the disk and answers from there, over HTTP. It
+//! needs a broker and a folder, and nothing it shows is lost when it is killed: the stream waits,
+//! and the index knows how far it was read. See `docs/decisions/0021-monitor.md`.
+
+mod api;
+mod change;
+mod failure;
+mod histogram;
+mod http;
+mod index;
+mod ingest;
+mod invite;
+mod record;
+mod settings;
+mod state;
+mod status;
+
+pub use index::IndexError;
+pub use settings::{History, Settings};
+pub use state::State;
+pub use status::Status;
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::shutdown::Shutdown;
+use crate::topology::{EventStream, Topology};
+use index::Index;
+use ingest::{Ingest, News};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{debug, info};
+
+/// How often it is looked whether workers are silent.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How often what is too old is deleted, and how many tasks of each state at once.
+const PRUNE: Duration = Duration::from_secs(1);
+const PRUNED: usize = 500;
+
+/// A monitor.
+#[derive(Debug)]
+pub struct Monitor {
+    /// `[monitor]`.
+    pub settings: Settings,
+    /// Where workers tell.
+    pub broker: Broker,
+    /// What keeps what they tell.
+    pub events: EventStream,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// How it is doing, for whoever asks.
+    pub status: Status,
+}
+
+/// Why a monitor cannot work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MonitorError {
+    /// There is no stream to read.
+    #[error(
+        "no stream keeps events, so there is nothing to show; set events.stream, such as \"celeriac.events\""
+    )]
+    NoStream,
+    /// Nothing says where to keep the index.
+    #[error(
+        "set monitor.data_dir: neither $STATE_DIRECTORY nor $XDG_STATE_HOME nor $HOME says where to keep the index"
+    )]
+    NoFolder,
+    /// The index fails.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// Pages cannot be served.
+    #[error("cannot listen at {address}: {why}; set monitor.listen")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What is wrong.
+        why: io::Error,
+    },
+}
+
+impl Monitor {
+    /// Reads and shows until `shutdown` drains.
+    ///
+    /// # Errors
+    /// When there is no place for the index or for the pages, or the disk takes no more.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), MonitorError> {
+        if self.events.stream.is_empty() {
+            return Err(MonitorError::NoStream);
+        }
+        let folder = self.settings.folder().ok_or(MonitorError::NoFolder)?;
+        let index = Index::open(&folder)?;
+        let listener = self.listen().await?;
+        let (news, heard) = watch::channel(News::default());
+        let ingest = Ingest {
+            broker: self.broker.clone(),
+            stream: self.events.stream.clone(),
+            repair: Topology::events(&self.events),
+            index: index.clone(),
+            clock: Arc::clone(&self.clock),
+            status: self.status.clone(),
+            news,
+        };
+        let pages = http::Pages {
+            settings: Arc::new(self.settings.clone()),
+            index: index.clone(),
+            broker: self.broker.clone(),
+            clock: Arc::clone(&self.clock),
+            status: self.status.clone(),
+        };
+        self.status.set_address(listener.local_addr().ok());
+        let ended = tokio::select! {
+            ended = ingest.run(&shutdown) => ended,
+            () = pages.serve(listener, &shutdown) => Ok(()),
+            ended = self.tidy(&index) => ended,
+            () = self.invite(heard) => Ok(()),
+        };
+        self.status.set_address(None);
+        Ok(ended?)
+    }
+
+    async fn listen(&self) -> Result<TcpListener, MonitorError> {
+        let address = self.settings.listen.clone();
+        match TcpListener::bind(&address).await {
+            Ok(listener) => {
+                let at = listener.local_addr().map_or(address, |at| at.to_string());
+                info!("the monitor is at http://{at}/");
+                Ok(listener)
+            }
+            Err(why) => Err(MonitorError::Listen { address, why }),
+        }
+    }
+
+    /// Finds silent workers, and deletes what is too old.
+    async fn tidy(&self, index: &Index) -> Result<(), IndexError> {
+        let mut sweep = tokio::time::interval(SWEEP);
+        let mut prune = tokio::time::interval(PRUNE);
+        loop {
+            tokio::select! {
+                _ = sweep.tick() => self.sweep(index).await?,
+                _ = prune.tick() => self.prune(index).await?,
+            }
+        }
+    }
+
+    /// Nobody is silent while we do not listen.
+    async fn sweep(&self, index: &Index) -> Result<(), IndexError> {
+        let is_behind = self.status.lag().is_none_or(|lag| lag > Duration::from_secs(2));
+        if !self.status.is_reading() || is_behind {
+            return Ok(());
+        }
+        let now = change::micros(self.clock.now());
+        for worker in index.write(move |writer| writer.sweep(now)).await? {
+            info!(worker, "it says nothing any more, and is taken for lost");
+        }
+        Ok(())
+    }
+
+    async fn prune(&self, index: &Index) -> Result<(), IndexError> {
+        let now = self.clock.now();
+        let before = |age| now.checked_sub(age).unwrap_or(std::time::UNIX_EPOCH);
+        let history = &self.settings.history;
+        let (successes, others) = (before(history.success), before(history.other));
+        let gone = index.write(move |writer| writer.prune(successes, others, PRUNED)).await?;
+        if gone > 0 {
+            debug!(tasks = gone, "old tasks are deleted");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! The monitor over HTTP, fed by real workers through a real stream.
+
+mod ingest;
+
+use crate::rig::{PATIENCE, Rig, eventually};
+use celeriac::app::App;
+use celeriac::clock::SystemClock;
+use celeriac::config::Config;
+use celeriac::monitor::{Monitor, MonitorError, Status};
+use celeriac::shutdown::Shutdown;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// A monitor in this process, with a connection of its own.
+pub(crate) struct Shown {
+    address: String,
+    client: reqwest::Client,
+    pub(crate) status: Status,
+    shutdown: Shutdown,
+    running: JoinSet<Result<(), MonitorError>>,
+}
+
+impl Shown {
+    /// A monitor of what happens at the rig's broker, with its index in `folder`.
+    pub(crate) async fn start(rig: &Rig, folder: &Path) -> Self {
+        let mut config = Config::from(rig.url());
+        config.monitor.listen = "127.0.0.1:0".to_owned();
+        config.monitor.data_dir = folder.display().to_string();
+        Self::with(config).await
+    }
+
+    /// A monitor as `config` wants it.
+    pub(crate) async fn with(config: Config) -> Self {
+        let app = App::connect(config).await.unwrap();
+        let (status, shutdown) = (Status::default(), Shutdown::new());
+        let monitor = Monitor {
+            settings: app.config().monitor.clone(),
+            broker: app.broker().clone(),
+            events: (&app.config().events).into(),
+            clock: Arc::new(SystemClock),
+            status: status.clone(),
+        };
+        let mut running = JoinSet::new();
+        running.spawn(monitor.run(shutdown.clone()));
+        eventually("pages and events", async || status.address().is_some() && status.is_reading())
+            .await;
+        let address = format!("http://{}", status.address().unwrap());
+        // Another test may have done so.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        Self { address, client, status, shutdown, running }
+    }
+
+    /// The answer to `path`, whatever it is.
+    pub(crate) async fn ask(&self, path: &str) -> reqwest::Response {
+        self.client.get(format!("{}{path}", self.address)).send().await.unwrap()
+    }
+
+    /// The JSON at `path`, which must be there.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let answer = self.ask(path).await;
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Waits until the task is in this state.
+    pub(crate) async fn until(&self, id: &str, state: &str) -> Value {
+        let path = format!("/api/v1/tasks/{id}");
+        eventually(&format!("{id} to be {state}"), async || {
+            let answer = self.ask(&path).await;
+            answer.status().is_success() && answer.json::<Value>().await.unwrap()["state"] == state
+        })
+        .await;
+        self.get(&path).await
+    }
+
+    /// Stops it in order.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.drain();
+        self.running.join_next().await.unwrap().unwrap().unwrap();
+    }
+}
