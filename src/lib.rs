@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod events;
+pub mod filter;
 pub mod handler;
 pub mod ids;
 mod inherit;

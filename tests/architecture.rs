@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. Modules of one row do not know each other.
 const ROWS: &[&[&str]] = &[
     &["clock", "ids", "backoff", "shutdown", "units", "secret", "inherit", "metrics"],
-    &["protocol"],
+    &["protocol", "filter"],
     &["task", "canvas", "topology"],
     &["broker", "store"],
     &["results", "events", "control", "archive"],

@@ -98,7 +98,7 @@ impl Messages {
 fn fold(found: &mut BTreeMap<u64, DeadLetter>, filter: &Filter, offset: u64, message: &RawMessage) {
     let Some(mark) = Mark::read(message) else {
         let letter = DeadLetter::read(offset, message);
-        if filter.matches_letter(&letter) {
+        if filter.may_match(&letter) {
             found.insert(offset, letter);
         }
         return;

@@ -1,232 +1,180 @@
 //! Which letters are meant: `queue:mail error:"timed out" since:6h`.
 
 use super::{DeadLetter, Reason, State};
-use crate::clock;
-use globset::{Glob, GlobMatcher};
-use std::fmt;
+use crate::filter::{Expr, Field, Fields, FilterError, Kind, Pattern, Term, Value, parse};
 use std::time::SystemTime;
 
-/// A filter over dead letters. Terms with the same key are alternatives; letters must satisfy every
-/// key that is there.
-#[derive(Debug, Clone, Default)]
+/// A filter over dead letters.
+#[derive(Debug, Clone)]
 pub struct Filter {
-    queues: Vec<GlobMatcher>,
-    tasks: Vec<GlobMatcher>,
-    reasons: Vec<Reason>,
-    errors: Vec<String>,
-    ids: Vec<String>,
-    since: Option<SystemTime>,
-    until: Option<SystemTime>,
-    states: States,
+    expr: Expr,
+    now: SystemTime,
 }
 
-/// Which states are meant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum States {
-    #[default]
-    Open,
-    Requeued,
-    Discarded,
-    All,
-}
+/// The word that means every state.
+const ALL: &str = "all";
 
-/// A filter that cannot be read, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct FilterError {
-    /// The whole filter as written.
-    pub text: String,
-    /// Where the mistake begins, in characters.
-    pub at: usize,
-    /// How many characters it has, at least 1.
-    pub length: usize,
-    /// What is wrong, and what would be right.
-    pub message: String,
-}
-
-const KEYS: [&str; 8] = ["queue", "task", "reason", "error", "id", "since", "until", "state"];
-
-const STATES: [(&str, States); 4] = [
-    ("open", States::Open),
-    ("requeued", States::Requeued),
-    ("discarded", States::Discarded),
-    ("all", States::All),
-];
+static FIELDS: Fields = Fields::new(&[
+    Field::new("queue", Kind::Text),
+    Field::new("task", Kind::Text),
+    Field::new("reason", Kind::Word(&Reason::WORDS)),
+    Field::new("error", Kind::Prose),
+    Field::new("id", Kind::Id { shortest: 1 }),
+    Field::new("since", Kind::Since),
+    Field::new("until", Kind::Until),
+    Field::new("state", Kind::Word(&["open", "requeued", "discarded", ALL])),
+]);
 
 impl Filter {
-    /// Reads a filter; an empty one means every open letter.
+    /// Reads a filter in the language of [`crate::filter`]; an empty one means every open letter.
     ///
-    /// - `queue:NAME`, `task:NAME`: `*` matches any text
+    /// - `queue:NAME`, `task:NAME`: `*` matches any text, `:~` is followed by a part of the name
     /// - `reason:WORD`: see [`Reason`]
     /// - `error:TEXT`: the error contains this, in upper or lower case
     /// - `id:ID`: the task id, or its beginning
-    /// - `since:TIME`, `until:TIME`: as long ago as `6h`, or a date and time
-    /// - `state:open|requeued|discarded|all`: `open` unless given
+    /// - `since:TIME`, `until:TIME`: as long ago as `6h`, or a date, with or without a time of day
+    /// - `state:open|requeued|discarded|all`: `open` unless some state is named
     ///
-    /// Text with spaces stands in double quotes.
+    /// Alternatives stand in a list, `queue:mail,video`, or are said one by one, `queue:mail
+    /// queue:video`: a letter has one queue. `OR`, `NOT` and parentheses say the rest.
+    ///
+    /// ```
+    /// use celeriac::archive::Filter;
+    /// use std::time::SystemTime;
+    ///
+    /// let text = r#"since:6h (queue:mail OR task:video.*) NOT error:"timed out""#;
+    /// assert!(Filter::parse(text, SystemTime::now()).is_ok());
+    /// let error = Filter::parse("quue:mail", SystemTime::now()).unwrap_err();
+    /// assert_eq!(error.message, "unknown field `quue`; did you mean `queue`?");
+    /// ```
     ///
     /// # Errors
     /// Where the text is none of this.
     pub fn parse(text: &str, now: SystemTime) -> Result<Self, FilterError> {
-        let mut filter = Self::default();
-        for term in terms(text)? {
-            filter.add(&term, now).map_err(|message| term.value_error(text, message))?;
-        }
-        Ok(filter)
+        let expr = match parse(text, &FIELDS)? {
+            named if named.terms().iter().any(|term| term.field.name() == "state") => named,
+            other => Expr::And(vec![other, parse("state:open", &FIELDS)?]),
+        };
+        Ok(Self { expr, now })
     }
 
     /// Whether `letter` is meant.
     pub fn matches(&self, letter: &DeadLetter) -> bool {
-        self.matches_letter(letter) && self.matches_state(&letter.state)
+        self.holds(&self.expr, letter, Some(&letter.state)) == Some(true)
     }
 
-    /// Whether `letter` is meant as far as it never changes.
-    pub(super) fn matches_letter(&self, letter: &DeadLetter) -> bool {
-        let glob = |globs: &[GlobMatcher], text: &Option<String>| {
-            any(globs, |glob| text.as_ref().is_some_and(|text| glob.is_match(text)))
-        };
-        let error = letter.error.as_deref().unwrap_or_default().to_lowercase();
-        let id = letter.id.as_ref().map_or("", |id| id.as_str());
-        let time = |accept: &dyn Fn(SystemTime) -> bool| letter.dead_at.is_some_and(accept);
-        glob(&self.queues, &letter.queue)
-            && glob(&self.tasks, &letter.task)
-            && any(&self.reasons, |reason| *reason == letter.reason)
-            && any(&self.errors, |part| error.contains(part))
-            && any(&self.ids, |beginning| id.starts_with(beginning))
-            && self.since.is_none_or(|since| time(&|at| at >= since))
-            && self.until.is_none_or(|until| time(&|at| at <= until))
-    }
-
-    fn matches_state(&self, state: &State) -> bool {
-        matches!(
-            (self.states, state),
-            (States::All, _)
-                | (States::Open, State::Open)
-                | (States::Requeued, State::Requeued(_))
-                | (States::Discarded, State::Discarded(_))
-        )
+    /// Whether `letter` can be meant, whatever becomes of it.
+    pub(super) fn may_match(&self, letter: &DeadLetter) -> bool {
+        self.holds(&self.expr, letter, None) != Some(false)
     }
 
     /// Nothing older than this is meant.
     pub(super) fn since(&self) -> Option<SystemTime> {
-        self.since
+        self.earliest(&self.expr)
     }
 
-    fn add(&mut self, term: &Term, now: SystemTime) -> Result<(), String> {
-        let value = term.value.as_str();
-        match term.key {
-            "queue" => self.queues.push(glob(value)?),
-            "task" => self.tasks.push(glob(value)?),
-            "reason" => self.reasons.push(one_of(value, &Reason::ALL.map(|it| (it.as_str(), it)))?),
-            "error" => self.errors.push(value.to_lowercase()),
-            "id" => self.ids.push(value.to_owned()),
-            "since" => self.since = Some(time(value, now)?),
-            "until" => self.until = Some(time(value, now)?),
-            _ => self.states = one_of(value, &STATES)?,
-        }
-        Ok(())
-    }
-}
-
-/// One `key:value`, with the place of its value.
-struct Term {
-    key: &'static str,
-    value: String,
-    at: usize,
-    length: usize,
-}
-
-impl Term {
-    fn value_error(&self, text: &str, message: String) -> FilterError {
-        FilterError { text: text.to_owned(), at: self.at, length: self.length.max(1), message }
-    }
-}
-
-fn terms(text: &str) -> Result<Vec<Term>, FilterError> {
-    let chars: Vec<char> = text.chars().collect();
-    let fail = |at: usize, length: usize, message: String| {
-        let length = length.max(1);
-        Err(FilterError { text: text.to_owned(), at, length, message })
-    };
-    let mut terms = Vec::new();
-    let mut at = 0;
-    while at < chars.len() {
-        if chars[at].is_whitespace() {
-            at += 1;
-            continue;
-        }
-        let word = until(&chars, at, |c| c == ':' || c.is_whitespace());
-        let name: String = chars[at..word].iter().collect();
-        if chars.get(word) != Some(&':') {
-            let message = format!("expected key:value; the keys are {}", KEYS.join(", "));
-            return fail(at, word - at, message);
-        }
-        let Some(key) = KEYS.into_iter().find(|key| *key == name) else {
-            let message = format!("unknown key `{name}`{}", suggestion(&name, &KEYS));
-            return fail(at, word - at, message);
-        };
-        let start = word + 1;
-        let (from, end, next) = if chars.get(start) == Some(&'"') {
-            let end = until(&chars, start + 1, |c| c == '"');
-            if end == chars.len() {
-                return fail(start, end - start, "the quote is not closed".to_owned());
+    fn earliest(&self, expr: &Expr) -> Option<SystemTime> {
+        match expr {
+            Expr::And(parts) => parts.iter().filter_map(|part| self.earliest(part)).max(),
+            Expr::Or(parts) => {
+                let each: Option<Vec<_>> = parts.iter().map(|part| self.earliest(part)).collect();
+                each?.into_iter().min()
             }
-            (start + 1, end, end + 1)
-        } else {
-            let end = until(&chars, start, char::is_whitespace);
-            (start, end, end)
+            Expr::Term(term) => {
+                let from = |value: &Value| match value {
+                    Value::Time(bounds) => bounds.at(self.now).0,
+                    _ => None,
+                };
+                let each: Option<Vec<_>> = term.values.iter().map(|it| from(&it.value)).collect();
+                each?.into_iter().min()
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether `expr` holds for a letter in this state; `None` where that depends on a state that
+    /// is not known.
+    fn holds(&self, expr: &Expr, letter: &DeadLetter, state: Option<&State>) -> Option<bool> {
+        match expr {
+            Expr::Or(parts) => any(parts.iter().map(|part| self.holds(part, letter, state))),
+            Expr::And(parts) => {
+                let each = parts.iter().map(|part| match part {
+                    Expr::Term(term) => {
+                        any(alternatives(term, parts).map(|it| self.says(it, letter, state)))
+                    }
+                    _ => self.holds(part, letter, state),
+                });
+                any(each.map(not)).map(|fails| !fails)
+            }
+            Expr::Not(part) => not(self.holds(part, letter, state)),
+            Expr::Term(term) => self.says(term, letter, state),
+            // The fields let nothing stand alone.
+            Expr::Word(..) | Expr::Phrase(..) => Some(false),
+        }
+    }
+
+    fn says(&self, term: &Term, letter: &DeadLetter, state: Option<&State>) -> Option<bool> {
+        let text = match term.field.name() {
+            "state" => return any(term.values.iter().map(|it| is_state(&it.value, state))),
+            "queue" => letter.queue.as_deref(),
+            "task" => letter.task.as_deref(),
+            "reason" => Some(letter.reason.as_str()),
+            "error" => letter.error.as_deref(),
+            "id" => letter.id.as_ref().map(|id| id.as_str()),
+            _ => None,
         };
-        if from == end {
-            return fail(at, next - at, format!("`{key}:` has no value"));
+        Some(term.values.iter().any(|given| match &given.value {
+            Value::Present => text.is_some(),
+            Value::Text(pattern) => text.is_some_and(|text| pattern.matches(text)),
+            Value::Containing(pattern) => text.is_some_and(|text| Pattern::is_in(pattern, text)),
+            Value::Id(beginning) => text.is_some_and(|text| text.starts_with(beginning)),
+            Value::Word(word) => text == Some(*word),
+            Value::Time(bounds) => letter.dead_at.is_some_and(|at| {
+                let (from, to) = bounds.at(self.now);
+                from.is_none_or(|from| at >= from) && to.is_none_or(|to| at < to)
+            }),
+            _ => false,
+        }))
+    }
+}
+
+/// The terms among `parts` of which one must hold because `term` is there: those about the same
+/// field, of which a letter has one value.
+fn alternatives<'a>(term: &'a Term, parts: &'a [Expr]) -> impl Iterator<Item = &'a Term> {
+    let together = |other: &&Term| match term.field.kind() {
+        Kind::Since | Kind::Until => std::ptr::eq(*other, term),
+        _ => other.field == term.field,
+    };
+    let terms = parts.iter().filter_map(|part| match part {
+        Expr::Term(term) => Some(term),
+        _ => None,
+    });
+    terms.filter(together)
+}
+
+fn is_state(value: &Value, state: Option<&State>) -> Option<bool> {
+    match value {
+        Value::Present | Value::Word(ALL) => Some(true),
+        Value::Word(word) => state.map(|state| state.as_str() == *word),
+        _ => Some(false),
+    }
+}
+
+fn not(holds: Option<bool>) -> Option<bool> {
+    holds.map(|holds| !holds)
+}
+
+/// Whether one of them holds, as far as is known.
+fn any(each: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut found = Some(false);
+    for holds in each {
+        match holds {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => found = None,
         }
-        let value = chars[from..end].iter().collect();
-        terms.push(Term { key, value, at: from, length: end - from });
-        at = next;
     }
-    Ok(terms)
-}
-
-/// The first place at or after `from` where `stop` holds, or the end.
-fn until(chars: &[char], from: usize, stop: impl Fn(char) -> bool) -> usize {
-    chars[from..].iter().position(|&c| stop(c)).map_or(chars.len(), |found| from + found)
-}
-
-/// Whether one of the alternatives holds, or there are none.
-fn any<T>(alternatives: &[T], holds: impl FnMut(&T) -> bool) -> bool {
-    alternatives.is_empty() || alternatives.iter().any(holds)
-}
-
-fn glob(text: &str) -> Result<GlobMatcher, String> {
-    let glob = Glob::new(text).map_err(|error| format!("no pattern: {}", error.kind()))?;
-    Ok(glob.compile_matcher())
-}
-
-fn one_of<T: Copy>(word: &str, all: &[(&str, T)]) -> Result<T, String> {
-    match all.iter().find(|(name, _)| *name == word) {
-        Some((_, value)) => Ok(*value),
-        None => {
-            let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
-            Err(format!("expected one of {}{}", names.join(", "), suggestion(word, &names)))
-        }
-    }
-}
-
-fn time(text: &str, now: SystemTime) -> Result<SystemTime, String> {
-    let ago = humantime::parse_duration(text).ok().and_then(|ago| now.checked_sub(ago));
-    let time = ago.or_else(|| clock::parse_iso(text));
-    time.ok_or_else(|| "expected a time such as 6h, 30m or 2026-11-25T13:00:00Z".to_owned())
-}
-
-fn suggestion(word: &str, names: &[&str]) -> String {
-    let near = |name: &&&str| strsim::damerau_levenshtein(word, name) <= 2;
-    let nearest = names.iter().filter(near).min_by_key(|it| strsim::levenshtein(word, it));
-    nearest.map_or(String::new(), |name| format!("; did you mean `{name}`?"))
-}
-
-impl fmt::Display for FilterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (space, carets) = (" ".repeat(self.at), "^".repeat(self.length));
-        write!(f, "{}\n  {}\n  {space}{carets}", self.message, self.text)
-    }
+    found
 }
 
 #[cfg(test)]
@@ -291,6 +239,84 @@ mod tests {
     }
 
     #[test]
+    fn what_terms_cannot_say_is_said_with_words_and_parentheses() {
+        let cases = [
+            ("queue:video OR task:mail.*", true),
+            ("queue:video (task:mail.* OR reason:poison)", false),
+            ("NOT queue:video", true),
+            ("-queue:mail", false),
+            ("NOT (queue:mail reason:poison)", true),
+            ("queue:video,mail", true),
+            ("queue:mail NOT queue:mail", false),
+            ("queue:*", true),
+            ("queue:*i*", true),
+            ("queue:*i", false),
+            ("task:~SEND", true),
+            ("reason:poison,EXHAUSTED", true),
+            ("since:90m until:30m", true),
+            ("since:30m until:90m", false),
+            ("until:1970-01-01", true),
+            ("state:requeued OR queue:mail", true),
+            ("state:requeued OR (state:open queue:video)", false),
+        ];
+        for (filter, expected) in cases {
+            assert_eq!(matches(filter, &letter()), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn what_the_manual_shows_is_read() {
+        let manual = include_str!("../../docs/filter.md");
+        let (_, language) = manual.split_once("## The language").unwrap();
+        let (language, _) = language.split_once("\n\nFields").unwrap();
+        let written =
+            language.lines().filter_map(|row| row.strip_prefix("| `")?.split("` |").next());
+        let filters: Vec<_> = written.flat_map(|cell| cell.split("`, `")).collect();
+        assert_eq!(filters.len(), 14, "{filters:?}");
+        for filter in filters {
+            Filter::parse(filter, NOW).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    #[test]
+    fn what_a_letter_does_not_say_is_not_there() {
+        let letter = DeadLetter { queue: None, error: None, dead_at: None, ..letter() };
+        for filter in ["queue:*", "error:x", "since:90m", "until:30m"] {
+            assert!(!matches(filter, &letter), "{filter}");
+            assert!(matches(&format!("NOT {filter}"), &letter), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_not_known_yet_excludes_nothing() {
+        let may = |filter: &str| Filter::parse(filter, NOW).unwrap().may_match(&letter());
+        for filter in ["", "state:requeued", "NOT state:open", "state:requeued queue:mail"] {
+            assert!(may(filter), "{filter}");
+        }
+        for filter in ["queue:video", "state:requeued queue:video", "NOT state:all"] {
+            assert!(!may(filter), "{filter}");
+        }
+    }
+
+    #[test]
+    fn nothing_older_is_read_than_can_be_meant() {
+        let cases = [
+            ("", None),
+            ("since:2h", Some(1)),
+            ("since:2h since:1h", Some(2)),
+            ("since:2h OR since:1h", Some(1)),
+            ("since:2h OR queue:mail", None),
+            ("queue:mail (since:2h OR since:1h)", Some(1)),
+            ("NOT since:2h", None),
+            ("until:2h", None),
+        ];
+        for (filter, expected) in cases {
+            let since = Filter::parse(filter, NOW + hours(3)).unwrap().since();
+            assert_eq!(since, expected.map(|at| NOW + hours(at)), "{filter}");
+        }
+    }
+
+    #[test]
     fn what_was_requeued_is_not_open() {
         let deed = Deed { at: NOW, by: "ana".into() };
         let letter = DeadLetter { state: State::Requeued(deed), ..letter() };
@@ -302,7 +328,7 @@ mod tests {
     #[test]
     fn a_mistake_is_pointed_at() {
         let cases = [
-            ("quue:mail", "unknown key `quue`; did you mean `queue`?\n  quue:mail\n  ^^^^"),
+            ("quue:mail", "unknown field `quue`; did you mean `queue`?\n  quue:mail\n  ^^^^"),
             (
                 "queue:mail reason:poisn",
                 "expected one of exhausted, time_limit, rejected, unreadable, unknown, expired, \
@@ -320,6 +346,6 @@ mod tests {
             assert_eq!(Filter::parse(filter, NOW).unwrap_err().to_string(), expected);
         }
         let bare = Filter::parse("mail", NOW).unwrap_err();
-        assert!(bare.message.starts_with("expected key:value"), "{bare}");
+        assert!(bare.message.starts_with("expected field:value"), "{bare}");
     }
 }

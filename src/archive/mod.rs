@@ -17,9 +17,10 @@ mod reason;
 mod record;
 mod requeue;
 
+pub use crate::filter::FilterError;
 pub use attempt::AttemptRecord;
 pub use burial::Burial;
-pub use filter::{Filter, FilterError};
+pub use filter::Filter;
 pub use letter::{DeadLetter, Deed, State};
 pub use reason::Reason;
 pub use record::ImportError;

@@ -43,8 +43,19 @@ impl Reason {
         Self::Other,
     ];
 
+    /// The words of all of them.
+    pub(super) const WORDS: [&'static str; 10] = {
+        let mut words = [""; 10];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = Self::ALL[at].as_str();
+            at += 1;
+        }
+        words
+    };
+
     /// The word in the message's header, in filters and in output.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Exhausted => "exhausted",
             Self::TimeLimit => "time_limit",

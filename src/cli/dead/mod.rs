@@ -23,13 +23,16 @@ pub(crate) struct Arguments {
 
 const FILTERS: &str = "\
 Filters:
-  queue:mail task:video.*      * matches any text; several with the same key are alternatives
-  reason:poison                exhausted, time_limit, rejected, unreadable, unknown, expired,
-                               poison, undeliverable, overflow, other
-  error:\"timed out\"            the error contains this
-  id:4f0c                      the task id, or its beginning
-  since:6h until:30m           as long ago, or 2026-11-25T13:00:00Z
-  state:open                   open (unless given), requeued, discarded, all";
+  queue:mail,video task:mail.*   a list has alternatives; * matches any text; :~ finds a part
+  reason:poison                  exhausted, time_limit, rejected, unreadable, unknown, expired,
+                                 poison, undeliverable, overflow, other
+  error:\"timed out\"              the error contains this
+  id:4f0c                        the task id, or its beginning
+  since:6h until:30m             as long ago, or 2026-11-25, or 2026-11-25T13:00:00Z
+  state:open                     open (unless a state is named), requeued, discarded, all
+  (queue:mail OR task:video.*) NOT error:timeout
+                                 OR, NOT and parentheses; what stands side by side must all hold,
+                                 but several about the same field are alternatives";
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
@@ -38,6 +41,7 @@ enum Command {
 Examples:
   celeriac dead list
   celeriac dead list 'queue:mail error:\"timed out\" since:6h'
+  celeriac dead list '(queue:mail OR task:video.*) NOT reason:expired'
   celeriac dead list state:all -o json")]
     List {
         /// Which letters: see `celeriac dead --help`
