@@ -1,8 +1,7 @@
 //! Reading the archive. Changes nothing in it.
 
 use super::burial::unpack;
-use super::letter::Mark;
-use super::{Archive, ArchiveError, DeadLetter, Filter};
+use super::{Archive, ArchiveError, DeadLetter, Entry, Filter};
 use crate::broker::{RawMessage, StreamReader, StreamStart};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +21,23 @@ impl Archive {
         }
         reader.close().await;
         Ok(found.into_values().filter(|letter| filter.matches(letter)).collect())
+    }
+
+    /// The letters at these offsets, oldest first, as they came: what became of them is not looked
+    /// for. Those that retention has removed are left out, and so is what is no letter.
+    ///
+    /// # Errors
+    /// There is no archive, or the connection broke.
+    pub async fn letters(&self, offsets: BTreeSet<u64>) -> Result<Vec<DeadLetter>, ArchiveError> {
+        let mut messages = self.messages(offsets).await?;
+        let mut letters = Vec::new();
+        while let Some((offset, message)) = messages.next().await? {
+            if let Entry::Letter(letter) = Entry::of(offset, &message) {
+                letters.push(*letter);
+            }
+        }
+        messages.close().await;
+        Ok(letters)
     }
 
     /// The messages of letters that are known by offset, oldest first.
@@ -96,22 +112,23 @@ impl Messages {
 
 /// Adds a letter, or lets a mark change the state of the letter that it is about.
 fn fold(found: &mut BTreeMap<u64, DeadLetter>, filter: &Filter, offset: u64, message: &RawMessage) {
-    let Some(mark) = Mark::read(message) else {
-        let letter = DeadLetter::read(offset, message);
-        if filter.may_match(&letter) {
-            found.insert(offset, letter);
+    match Entry::of(offset, message) {
+        Entry::Letter(letter) if filter.may_match(&letter) => {
+            found.insert(offset, *letter);
         }
-        return;
-    };
-    let letter = found.get_mut(&mark.offset).filter(|letter| mark.is_about(letter));
-    if let Some(letter) = letter {
-        letter.state = mark.state;
+        Entry::Letter(_) => {}
+        Entry::Mark(mark) => {
+            let letter = found.get_mut(&mark.offset).filter(|letter| mark.is_about(letter));
+            if let Some(letter) = letter {
+                letter.state = mark.state;
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Deed, State};
+    use super::super::{Deed, Mark, State};
     use super::*;
     use crate::protocol::HeaderValue;
     use std::time::SystemTime;

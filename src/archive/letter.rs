@@ -1,6 +1,6 @@
 //! What the archive holds: dead letters, and marks of what became of them.
 
-use super::burial::header;
+use super::burial::{header, unpack};
 use super::death::Death;
 use super::{AttemptRecord, Reason};
 use crate::broker::RawMessage;
@@ -66,13 +66,37 @@ pub struct Deed {
 
 /// A note in the archive that something was done with a letter before it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Mark {
+pub struct Mark {
     /// Place of the letter.
-    pub(super) offset: u64,
+    pub offset: u64,
     /// Id of the letter's task, against confusion when a stream was made anew.
-    pub(super) id: Option<TaskId>,
+    pub id: Option<TaskId>,
     /// What was done.
-    pub(super) state: State,
+    pub state: State,
+}
+
+/// A message of the archive.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// Something that was given up.
+    Letter(Box<DeadLetter>),
+    /// What became of one.
+    Mark(Mark),
+}
+
+impl Entry {
+    /// Reads the message at `offset` of the archive's stream. Whatever it is, it is one or the
+    /// other.
+    pub fn read(offset: u64, message: RawMessage) -> Self {
+        Self::of(offset, &unpack(message))
+    }
+
+    pub(super) fn of(offset: u64, message: &RawMessage) -> Self {
+        match Mark::read(message) {
+            Some(mark) => Self::Mark(mark),
+            None => Self::Letter(Box::new(DeadLetter::read(offset, message))),
+        }
+    }
 }
 
 impl DeadLetter {

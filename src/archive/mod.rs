@@ -21,7 +21,7 @@ pub use crate::filter::FilterError;
 pub use attempt::AttemptRecord;
 pub use burial::Burial;
 pub use filter::Filter;
-pub use letter::{DeadLetter, Deed, State};
+pub use letter::{DeadLetter, Deed, Entry, Mark, State};
 pub use reason::Reason;
 pub use record::ImportError;
 pub use requeue::{Done, Requeue, RequeueError, Retries};

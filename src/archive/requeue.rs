@@ -119,17 +119,22 @@ impl Archive {
     /// Marks letters as discarded: they stay in the archive, and are not open any more. Tells
     /// `done` of each.
     pub async fn discard(&self, letters: &[DeadLetter], by: &str, mut done: impl FnMut(Done)) {
-        let mut under_way = futures::stream::iter(letters)
-            .map(async |letter| {
-                let state = State::Discarded(Deed { at: self.clock.now(), by: by.to_owned() });
-                let marked = self.mark(letter, state).await;
-                let result = marked.map_err(RequeueError::NotPublished);
-                Done { offset: letter.offset, result }
-            })
-            .buffer_unordered(IN_FLIGHT);
+        let mut under_way = futures::stream::FuturesUnordered::new();
+        for letter in letters {
+            under_way.push(self.discard_one(letter, by));
+            if under_way.len() >= IN_FLIGHT {
+                under_way.next().await.into_iter().for_each(&mut done);
+            }
+        }
         while let Some(one) = under_way.next().await {
             done(one);
         }
+    }
+
+    async fn discard_one(&self, letter: &DeadLetter, by: &str) -> Done {
+        let state = State::Discarded(Deed { at: self.clock.now(), by: by.to_owned() });
+        let marked = self.mark(letter, state).await;
+        Done { offset: letter.offset, result: marked.map_err(RequeueError::NotPublished) }
     }
 
     async fn requeue_one(

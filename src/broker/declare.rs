@@ -10,7 +10,7 @@ use crate::topology::{Binding, Difference, Endpoint, Exchange, Object, Queue, To
 use futures::{StreamExt, TryStreamExt};
 use lapin::options::{
     ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::ShortString;
 use lapin::{Channel, Connection, ErrorKind};
@@ -163,6 +163,23 @@ impl Broker {
         deleted.map_err(|error| refusal(&error, Object::Queue(queue.to_owned())))?;
         close(&channel).await;
         Ok(())
+    }
+
+    /// Deletes what waits in a queue, and says how many messages that were. What somebody has, and
+    /// what is delayed, stays.
+    ///
+    /// # Errors
+    /// There is no such queue, or it may not be purged.
+    pub async fn purge_queue(&self, queue: &str) -> Result<u32, DeclareError> {
+        if let Some(memory) = self.memory() {
+            return memory.purge_queue(queue);
+        }
+        let connection = self.connection().await?;
+        let channel = open(&connection).await?;
+        let purged = channel.queue_purge(short(queue), QueuePurgeOptions::default()).await;
+        let purged = purged.map_err(|error| refusal(&error, Object::Queue(queue.to_owned())))?;
+        close(&channel).await;
+        Ok(purged)
     }
 
     /// Checks that every exchange and queue in `topology` exists, whatever its arguments, and

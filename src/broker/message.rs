@@ -66,6 +66,15 @@ impl RawMessage {
         }
     }
 
+    /// A record for a stream, in JSON: kept on disk, and an error when nothing takes it.
+    pub fn record(exchange: &str, body: Bytes) -> Self {
+        let properties = BasicProperties::default()
+            .with_content_type(Format::Json.content_type().into())
+            .with_delivery_mode(2);
+        let (exchange, routing_key) = (exchange.to_owned(), String::new());
+        Self { exchange, routing_key, properties, body, mandatory: true }
+    }
+
     /// The same message, on its way through the delay ladder: it enters by the exchange `entry`
     /// and follows the keys in `bcc`.
     #[must_use]

@@ -46,6 +46,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         settings: config.monitor.clone(),
         broker: broker.clone(),
         events: (&config.events).into(),
+        dead: config.dead.clone(),
         clock: Arc::new(SystemClock),
         status: status.clone(),
     };

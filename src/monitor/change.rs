@@ -1,5 +1,7 @@
 //! What an event says, as far as the monitor keeps it. Pure.
 
+use super::audit::Record;
+use crate::archive::Entry;
 use crate::clock::parse_iso;
 use crate::events::Told;
 use serde_json::Value;
@@ -18,10 +20,14 @@ const LONGEST_NAME: usize = 512;
 /// Something that changes the index.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Change {
-    /// A task has gone a step.
-    Task(Step),
+    /// A task has gone a step, told at this count of the teller's logical clock.
+    Task(Step, i64),
     /// A worker has told of itself.
     Worker(Pulse),
+    /// Something was given up, or somebody did something about it.
+    Dead(Entry),
+    /// Somebody did something.
+    Audit(Record),
 }
 
 /// A step in the life of a task.
@@ -115,7 +121,7 @@ pub(super) fn change(told: &Told) -> Option<Change> {
         kind => {
             let what = what(kind, told)?;
             let id = name(told, "uuid")?;
-            return Some(Change::Task(Step { id, at, node, what }));
+            return Some(Change::Task(Step { id, at, node, what }, told.clock as i64));
         }
     };
     Some(Change::Worker(pulse(told, node, at, beat)))
@@ -238,8 +244,8 @@ mod tests {
 
     fn step(kind: &str, fields: &Value) -> Option<Step> {
         match change(&told(kind, fields))? {
-            Change::Task(step) => Some(step),
-            Change::Worker(_) => None,
+            Change::Task(step, _) => Some(step),
+            _ => None,
         }
     }
 

@@ -1,14 +1,17 @@
 //! What the monitor answers over HTTP.
 
+use super::access::guard;
+use super::act::Actor;
 use super::api;
 use super::index::{Index, IndexError};
 use super::settings::Settings;
 use super::status::Status;
+use crate::archive::Archive;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::shutdown::Shutdown;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
@@ -21,6 +24,8 @@ pub(super) struct Pages {
     pub(super) settings: Arc<Settings>,
     pub(super) index: Index,
     pub(super) broker: Broker,
+    pub(super) archive: Archive,
+    pub(super) actor: Actor,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Status,
 }
@@ -29,6 +34,9 @@ pub(super) struct Pages {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; \
     frame-ancestors 'none'";
+
+/// What a request may bring, in bytes.
+const LONGEST_BODY: usize = 1 << 20;
 
 impl Pages {
     /// Serves until `shutdown` drains.
@@ -41,7 +49,12 @@ impl Pages {
     }
 
     fn router(self) -> Router {
-        Router::new().nest("/api/v1", api::router()).layer(from_fn(close)).with_state(self)
+        Router::new()
+            .nest("/api/v1", api::router())
+            .layer(from_fn(guard))
+            .layer(from_fn(close))
+            .layer(DefaultBodyLimit::max(LONGEST_BODY))
+            .with_state(self)
     }
 }
 

@@ -1,12 +1,14 @@
-//! Reads the stream of events into the index, and goes on where it was when it starts again.
+//! Reads streams into the index, and goes on where it was when it starts again.
 //!
 //! What is read gathers for a moment and is applied in one transaction together with the offset
 //! behind it. While one batch is applied the next gathers, and no more than that: the stream keeps
 //! what we do not take, and waits for us.
 
-use super::change::{Change, change};
+use super::audit::Record;
+use super::change::{Beat, Change, Micros, change};
 use super::index::{Batch, Index, IndexError};
 use super::status::Status;
+use crate::archive::Entry;
 use crate::broker::{AckPolicy, Broker, Consume, Deliveries, Delivery, RawMessage, StreamStart};
 use crate::clock::Clock;
 use crate::events;
@@ -29,10 +31,22 @@ const TOGETHER: usize = 5_000;
 /// So many messages are under way. Each holds up to 64 KiB of events.
 const PREFETCH: u16 = 100;
 
-/// Reads events into the index.
+/// What a stream holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// What workers and senders tell.
+    Events,
+    /// What was given up, and what became of it.
+    Dead,
+    /// What people did.
+    Audit,
+}
+
+/// Reads one stream into the index.
 #[derive(Debug)]
 pub(super) struct Ingest {
     pub(super) broker: Broker,
+    pub(super) source: Source,
     pub(super) stream: String,
     /// Declared when the stream is missing.
     pub(super) repair: Topology,
@@ -67,8 +81,9 @@ impl Ingest {
     /// # Errors
     /// When the index takes no more.
     pub(super) async fn run(self, shutdown: &Shutdown) -> Result<(), IndexError> {
-        let next = self.index.write(|writer| writer.next_offset()).await?;
-        info!(stream = self.stream, from = next, "reading events");
+        let source = self.source;
+        let next = self.index.write(move |writer| writer.next_offset(source)).await?;
+        info!(stream = self.stream, from = next, "reading");
         let mut place = Place { deliveries: self.consume(next), began: next, next };
         loop {
             let (batch, is_last) = self.gather(&mut place, shutdown).await;
@@ -77,7 +92,7 @@ impl Ingest {
             }
             if is_last {
                 place.deliveries.close().await;
-                self.status.set_reading(false);
+                self.note_reading(false);
                 return Ok(());
             }
         }
@@ -107,7 +122,7 @@ impl Ingest {
                 biased;
                 () = shutdown.draining() => return (batch, true),
                 () = sleep_until(ends) => {
-                    self.status.set_reading(place.deliveries.is_consuming());
+                    self.note_reading(place.deliveries.is_consuming());
                     if batch.is_some() {
                         return (batch, false);
                     }
@@ -142,28 +157,29 @@ impl Ingest {
         }
         self.note_gap(place, offset);
         place.next = Some(offset + 1);
-        let batch = batch.get_or_insert_default();
+        let batch = batch.get_or_insert_with(|| Batch::new(self.source));
         batch.next = offset + 1;
-        match events::read(&message) {
-            Ok(told) => batch
-                .changes
-                .extend(told.iter().filter_map(|told| Some((change(told)?, told.clock as i64)))),
-            Err(error) => {
-                self.status.count_unreadable();
-                warn!(stream = self.stream, offset, %error, "a message is left out");
-            }
+        if let Err(error) = self.source.read(offset, message, &mut batch.changes) {
+            self.status.count_unreadable();
+            warn!(stream = self.stream, offset, error, "a message is left out");
+        }
+    }
+
+    fn note_reading(&self, reads: bool) {
+        if self.source == Source::Events {
+            self.status.set_reading(reads);
         }
     }
 
     /// Says so, once, when the stream no longer has what is next.
     fn note_gap(&self, place: &Place, offset: u64) {
         let gap = place.next.map_or(0, |next| offset - next);
-        if gap > 0 {
+        if gap > 0 && self.source == Source::Events {
             self.status.count_missed(gap);
             warn!(
                 stream = self.stream,
                 messages = gap,
-                "the stream no longer had these messages; raise events.retain, or do not leave the \
+                "the stream no longer had these messages; raise `retain`, or do not leave the \
                  monitor away for so long"
             );
         }
@@ -171,8 +187,8 @@ impl Ingest {
 
     async fn apply(&self, batch: Batch) -> Result<(), IndexError> {
         let events = batch.changes.len();
-        let newest = batch.changes.iter().map(|(change, _)| change.at()).max();
-        let online = batch.changes.iter().filter_map(|(change, _)| change.online());
+        let newest = batch.changes.iter().filter_map(Change::told).max();
+        let online = batch.changes.iter().filter_map(Change::online);
         let online: Vec<_> = online.map(str::to_owned).collect();
         self.index.write(move |writer| writer.apply(&batch)).await?;
         if let Some(newest) = newest {
@@ -186,18 +202,49 @@ impl Ingest {
     }
 }
 
-impl Change {
-    fn at(&self) -> i64 {
+impl Source {
+    /// Adds what a message of the stream changes.
+    fn read(
+        self,
+        offset: u64,
+        message: RawMessage,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), String> {
         match self {
-            Self::Task(step) => step.at,
-            Self::Worker(pulse) => pulse.at,
+            Self::Events => {
+                let told = events::read(&message).map_err(|error| error.to_string())?;
+                changes.extend(told.iter().filter_map(change));
+            }
+            Self::Dead => changes.push(Change::Dead(Entry::read(offset, message))),
+            Self::Audit => changes.push(Change::Audit(Record::read(&message)?)),
+        }
+        Ok(())
+    }
+
+    /// Under which name the offset stands.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Events => "events.next",
+            Self::Dead => "dead.next",
+            Self::Audit => "audit.next",
+        }
+    }
+}
+
+impl Change {
+    /// When it was told by a worker.
+    fn told(&self) -> Option<Micros> {
+        match self {
+            Self::Task(step, _) => Some(step.at),
+            Self::Worker(pulse) => Some(pulse.at),
+            Self::Dead(_) | Self::Audit(_) => None,
         }
     }
 
     /// The worker that came online.
     fn online(&self) -> Option<&str> {
         match self {
-            Self::Worker(pulse) if pulse.beat == super::change::Beat::Online => Some(&pulse.node),
+            Self::Worker(pulse) if pulse.beat == Beat::Online => Some(&pulse.node),
             _ => None,
         }
     }

@@ -4,7 +4,10 @@
 //! needs a broker and a folder, and nothing it shows is lost when it is killed: the stream waits,
 //! and the index knows how far it was read. See `docs/decisions/0021-monitor.md`.
 
+mod access;
+mod act;
 mod api;
+mod audit;
 mod change;
 mod failure;
 mod histogram;
@@ -22,12 +25,14 @@ pub use settings::{History, Settings};
 pub use state::State;
 pub use status::Status;
 
+use crate::archive::Archive;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::shutdown::Shutdown;
-use crate::topology::{EventStream, Topology};
+use crate::topology::{self, DeadSettings, EventStream, Topology, names};
+use act::Actor;
 use index::Index;
-use ingest::{Ingest, News};
+use ingest::{Ingest, News, Source};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +56,8 @@ pub struct Monitor {
     pub broker: Broker,
     /// What keeps what they tell.
     pub events: EventStream,
+    /// Where goes what was given up.
+    pub dead: DeadSettings,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// How it is doing, for whoever asks.
@@ -97,31 +104,54 @@ impl Monitor {
         let index = Index::open(&folder)?;
         let listener = self.listen().await?;
         let (news, heard) = watch::channel(News::default());
-        let ingest = Ingest {
-            broker: self.broker.clone(),
-            stream: self.events.stream.clone(),
-            repair: Topology::events(&self.events),
-            index: index.clone(),
-            clock: Arc::clone(&self.clock),
-            status: self.status.clone(),
-            news,
-        };
+        let archive = Archive::new(self.broker.clone(), self.dead.clone(), Arc::clone(&self.clock));
+        let actor = Actor::new(self.broker.clone(), archive.clone(), Arc::clone(&self.clock));
         let pages = http::Pages {
             settings: Arc::new(self.settings.clone()),
             index: index.clone(),
             broker: self.broker.clone(),
+            archive,
+            actor,
             clock: Arc::clone(&self.clock),
             status: self.status.clone(),
         };
+        let topology = topology::Settings { dead: self.dead.clone(), ..Default::default() };
+        let streams = [
+            (Source::Events, &*self.events.stream, Topology::events(&self.events)),
+            (Source::Dead, &*self.dead.stream, Topology::dead(&topology)),
+            (Source::Audit, names::AUDIT, Topology::audit()),
+        ];
+        let [events, dead, audit] = streams
+            .map(|(source, stream, repair)| self.ingest(&index, &news, source, stream, repair));
         self.status.set_address(listener.local_addr().ok());
         let ended = tokio::select! {
-            ended = ingest.run(&shutdown) => ended,
+            ended = async { tokio::try_join!(events.run(&shutdown), dead.run(&shutdown), audit.run(&shutdown)) } => ended.map(drop),
             () = pages.serve(listener, &shutdown) => Ok(()),
             ended = self.tidy(&index) => ended,
             () = self.invite(heard) => Ok(()),
         };
         self.status.set_address(None);
         Ok(ended?)
+    }
+
+    fn ingest(
+        &self,
+        index: &Index,
+        news: &watch::Sender<News>,
+        source: Source,
+        stream: &str,
+        repair: Topology,
+    ) -> Ingest {
+        Ingest {
+            broker: self.broker.clone(),
+            source,
+            stream: stream.to_owned(),
+            repair,
+            index: index.clone(),
+            clock: Arc::clone(&self.clock),
+            status: self.status.clone(),
+            news: news.clone(),
+        }
     }
 
     async fn listen(&self) -> Result<TcpListener, MonitorError> {

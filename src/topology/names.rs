@@ -23,6 +23,9 @@ pub fn dead_arrival(archive: &str) -> String {
 /// What tasks shall not run: an exchange and a stream.
 pub const REVOKED: &str = "celeriac.revoked";
 
+/// What people did through a monitor: an exchange and a stream.
+pub const AUDIT: &str = "celeriac.audit";
+
 /// The topic exchange that events are published to. Celery's name, so that its monitors hear ours.
 pub const EVENTS: &str = "celeryev";
 

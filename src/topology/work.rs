@@ -90,6 +90,23 @@ impl Topology {
 }
 
 impl Topology {
+    /// The stream of what people did through a monitor, which keeps each for a year.
+    pub fn audit() -> Self {
+        let arguments = [
+            ("x-queue-type", Text("stream".to_owned())),
+            ("x-max-age", Text("1Y".to_owned())),
+            ("x-max-length-bytes", Int(200_000_000)),
+            ("x-stream-max-segment-size-bytes", Int(10_000_000)),
+        ];
+        Self {
+            exchanges: vec![Exchange::new(names::AUDIT, ExchangeKind::Fanout)],
+            queues: vec![Queue::new(names::AUDIT, arguments)],
+            bindings: vec![Binding::to_queue(names::AUDIT, names::AUDIT, "")],
+        }
+    }
+}
+
+impl Topology {
     /// The exchanges of remote control, as Celery declares them: they do not survive the broker's
     /// restart, whoever needs them makes them again.
     pub fn control() -> Self {

@@ -71,6 +71,15 @@ impl Memory {
         self.change(|state, _| state.delete_queue(queue));
     }
 
+    pub(super) fn purge_queue(&self, queue: &str) -> Result<u32, DeclareError> {
+        let purged = self.change(|state, _| {
+            let queue = state.queues.get_mut(queue)?;
+            u32::try_from(queue.purge()).ok()
+        });
+        purged
+            .ok_or_else(|| DeclareError::Missing(crate::topology::Object::Queue(queue.to_owned())))
+    }
+
     /// Hands nothing out in this handle's lane until the hold is dropped.
     pub(crate) fn hold(&self) -> Hold {
         self.change_holds(|holds| holds + 1);

@@ -108,6 +108,11 @@ impl Queue {
         self.ready.len() + self.log.len()
     }
 
+    /// Drops what is ready. Returns how many messages those were.
+    pub(super) fn purge(&mut self) -> usize {
+        std::mem::take(&mut self.ready).len()
+    }
+
     /// Whether it takes no more.
     pub(super) fn is_full(&self) -> bool {
         self.rules.max_length.is_some_and(|most| self.ready.len() >= most)

@@ -3,6 +3,8 @@
 //! Times are RFC 3339 with microseconds, durations seconds. Lists are walked by cursors, which are
 //! opaque. What goes wrong is told as `application/problem+json` (RFC 9457).
 
+mod act;
+mod dead;
 mod problem;
 mod series;
 mod task;
@@ -64,7 +66,12 @@ pub(super) fn router() -> Router<Pages> {
         .route("/states", get(states))
         .route("/series", get(series::since))
         .route("/workers", get(workers))
+        .route("/dead", get(dead::list))
+        .route("/dead/states", get(dead::states))
+        .route("/dead/{offset}", get(dead::one))
+        .route("/audit", get(dead::acts))
         .route("/about", get(about))
+        .merge(act::router())
         .fallback(async || Problem::not_found("there is no such call; see /api/v1/openapi.json"))
 }
 

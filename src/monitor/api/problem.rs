@@ -2,7 +2,7 @@
 
 use super::super::index::IndexError;
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -29,6 +29,21 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
+    /// Something that cannot be done as things are.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// Something that may not be done.
+    pub(in super::super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// Something that cannot be done now.
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("error");
         Self { title, status: status.as_u16(), detail: detail.into(), field: None }
@@ -44,6 +59,12 @@ impl From<IndexError> for Problem {
 impl From<QueryRejection> for Problem {
     fn from(error: QueryRejection) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error.body_text())
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(error: JsonRejection) -> Self {
+        Self::new(error.status(), error.body_text())
     }
 }
 

@@ -4,21 +4,31 @@
 
 use super::super::change::{Change, Micros, Step};
 use super::super::failure::signature;
+use super::super::ingest::Source;
 use super::super::record::{Attempt, Record, Turn};
 use super::super::state::State;
 use super::series::Counts;
 use super::writer::{Writer, note_offset};
-use super::{IndexError, workers};
+use super::{IndexError, audit, dead, workers};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use std::collections::HashMap;
 
 /// What is applied together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in super::super) struct Batch {
-    /// In the order of the stream, each with the teller's logical clock.
-    pub(in super::super) changes: Vec<(Change, i64)>,
+    /// The stream that it comes from.
+    source: Source,
+    /// In the order of the stream.
+    pub(in super::super) changes: Vec<Change>,
     /// The offset behind them.
     pub(in super::super) next: u64,
+}
+
+impl Batch {
+    /// Nothing yet.
+    pub(in super::super) fn new(source: Source) -> Self {
+        Self { source, changes: Vec::new(), next: 0 }
+    }
 }
 
 /// A task in memory, and what it was before.
@@ -36,10 +46,12 @@ impl Writer {
         self.transact(|transaction, words| {
             let mut tasks: HashMap<&str, Loaded> = HashMap::new();
             let mut counts = Counts::default();
-            for (change, clock) in &batch.changes {
+            for change in &batch.changes {
                 match change {
                     Change::Worker(pulse) => workers::note(transaction, words, pulse)?,
-                    Change::Task(step) => {
+                    Change::Dead(entry) => dead::note(transaction, words, entry)?,
+                    Change::Audit(record) => audit::note(transaction, record)?,
+                    Change::Task(step, clock) => {
                         if !tasks.contains_key(step.id.as_str()) {
                             tasks.insert(&step.id, load(transaction, &step.id)?);
                         }
@@ -61,7 +73,7 @@ impl Writer {
             }
             count_states(transaction, tally)?;
             counts.keep(transaction)?;
-            note_offset(transaction, batch.next)?;
+            note_offset(transaction, batch.source, batch.next)?;
             Ok(())
         })
     }

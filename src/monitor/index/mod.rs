@@ -5,6 +5,8 @@
 //! transaction, so that a monitor that is killed goes on exactly behind what it has applied.
 
 mod apply;
+pub(super) mod audit;
+pub(super) mod dead;
 pub(super) mod series;
 pub(super) mod tasks;
 mod words;

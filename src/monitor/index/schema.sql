@@ -108,3 +108,37 @@ CREATE TABLE worker (
 
 -- How many tasks are in each state.
 CREATE TABLE tally (state INTEGER PRIMARY KEY, count INTEGER NOT NULL) STRICT;
+
+-- What was given up, by its place in the archive.
+CREATE TABLE dead (
+    offset  INTEGER PRIMARY KEY,
+    at      INTEGER,                  -- when it was given up
+    reason  TEXT NOT NULL,
+    task    INTEGER,
+    id      TEXT,
+    queue   INTEGER,
+    worker  INTEGER,
+    error   TEXT,
+    args    TEXT,
+    retries INTEGER NOT NULL,
+    size    INTEGER NOT NULL,         -- of the body, in bytes
+    state   TEXT NOT NULL,            -- open, requeued or discarded
+    done    INTEGER,                  -- when it was requeued or discarded
+    by      TEXT                      -- and by whom
+) STRICT;
+CREATE INDEX dead_state ON dead (state, offset);
+CREATE INDEX dead_id ON dead (id) WHERE id IS NOT NULL;
+
+-- What people did.
+CREATE TABLE audit (
+    n         INTEGER PRIMARY KEY,
+    id        TEXT NOT NULL UNIQUE,
+    at        INTEGER NOT NULL,
+    by        TEXT NOT NULL,
+    action    TEXT NOT NULL,
+    target    TEXT NOT NULL,
+    arguments TEXT NOT NULL,          -- JSON
+    ended     INTEGER,                -- NULL: it did not end, or its end was not told
+    outcome   TEXT                    -- JSON
+) STRICT;
+CREATE INDEX audit_target ON audit (target, n);

@@ -1,14 +1,12 @@
 //! The one that writes.
 
 use super::super::change::{Micros, micros};
+use super::super::ingest::Source;
 use super::super::state::State;
 use super::IndexError;
 use super::words::{Known, Words};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use std::time::SystemTime;
-
-/// Under which key the offset stands from which the stream is to be read on.
-const NEXT: &str = "events.next";
 
 /// Owns the connection that writes, and what it remembers between transactions.
 #[derive(Debug)]
@@ -25,11 +23,11 @@ impl Writer {
         Ok(Self { connection, known: Known::default() })
     }
 
-    /// The offset of the stream behind everything that was applied; `None` before the first.
-    pub(in super::super) fn next_offset(&self) -> Result<Option<u64>, IndexError> {
+    /// The offset of a stream behind everything that was applied; `None` before the first.
+    pub(in super::super) fn next_offset(&self, source: Source) -> Result<Option<u64>, IndexError> {
         let sql = "SELECT value FROM meta WHERE key = ?1";
         let found: Option<i64> =
-            self.connection.query_row(sql, [NEXT], |row| row.get(0)).optional()?;
+            self.connection.query_row(sql, [source.key()], |row| row.get(0)).optional()?;
         Ok(found.and_then(|next| u64::try_from(next).ok()))
     }
 
@@ -105,10 +103,14 @@ fn prune(
     Ok(gone)
 }
 
-/// Notes how far the stream was read.
-pub(super) fn note_offset(transaction: &Transaction<'_>, next: u64) -> rusqlite::Result<()> {
+/// Notes how far a stream was read.
+pub(super) fn note_offset(
+    transaction: &Transaction<'_>,
+    source: Source,
+    next: u64,
+) -> rusqlite::Result<()> {
     let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2)
                ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     let next = i64::try_from(next).unwrap_or(i64::MAX);
-    transaction.prepare_cached(sql)?.execute((NEXT, next)).map(drop)
+    transaction.prepare_cached(sql)?.execute((source.key(), next)).map(drop)
 }

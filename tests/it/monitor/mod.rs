@@ -1,5 +1,6 @@
 //! The monitor over HTTP, fed by real workers through a real stream.
 
+mod act;
 mod ingest;
 
 use crate::rig::{PATIENCE, Rig, eventually};
@@ -39,6 +40,7 @@ impl Shown {
             settings: app.config().monitor.clone(),
             broker: app.broker().clone(),
             events: (&app.config().events).into(),
+            dead: app.config().dead.clone(),
             clock: Arc::new(SystemClock),
             status: status.clone(),
         };
@@ -53,6 +55,11 @@ impl Shown {
         Self { address, client, status, shutdown, running }
     }
 
+    /// Where it serves, without a path.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The answer to `path`, whatever it is.
     pub(crate) async fn ask(&self, path: &str) -> reqwest::Response {
         self.client.get(format!("{}{path}", self.address)).send().await.unwrap()
@@ -65,6 +72,13 @@ impl Shown {
         let text = answer.text().await.unwrap();
         assert!(status.is_success(), "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// Does something, as a script of the pages does: the status and what it says.
+    pub(crate) async fn act(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.client.post(format!("{}{path}", self.address));
+        let answer = request.header("x-celeriac", "1").json(body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
     /// Waits until the task is in this state.

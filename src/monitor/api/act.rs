@@ -1,0 +1,138 @@
+//! The calls that do something.
+
+use super::super::access::Person;
+use super::super::act::{NotRecorded, Order, Outcome, Reply};
+use super::super::http::Pages;
+use super::super::index::dead;
+use super::Problem;
+use crate::archive::DeadLetter;
+use crate::control::Reach;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use rusqlite::types::Value;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+
+/// So many dead letters at once.
+const LETTERS: usize = 1_000;
+
+type Given<T> = Result<Json<T>, JsonRejection>;
+type Answered = Result<Reply, Problem>;
+
+/// The routes.
+pub(super) fn router() -> Router<Pages> {
+    Router::new()
+        .route("/tasks/{id}/retry", post(retry))
+        .route("/tasks/{id}/revoke", post(revoke))
+        .route("/tasks/{id}/terminate", post(terminate))
+        .route("/dead/requeue", post(requeue))
+        .route("/dead/discard", post(discard))
+        .route("/queues/{name}/purge", post(purge))
+        .route("/workers/{name}/order", post(order))
+        .route("/workers/order", post(order_all))
+}
+
+/// Which dead letters, and where to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Letters {
+    /// Their places in the archive.
+    offsets: BTreeSet<u64>,
+    /// Instead of the queue that each came from.
+    queue: Option<String>,
+}
+
+async fn retry(State(pages): State<Pages>, person: Person, Path(id): Path<String>) -> Answered {
+    let wanted = id.clone();
+    let newest = pages
+        .index
+        .read(move |index| dead::list(index, ("id = ?", vec![Value::Text(wanted)]), None, 1));
+    let Some(letter) = newest.await?.0.pop() else {
+        return Err(Problem::conflict(format!(
+            "the message of task {id} is not in the archive: only what was given up is kept whole; \
+             send it anew with `celeriac send`"
+        )));
+    };
+    let offset = u64::try_from(letter.offset).unwrap_or_default();
+    let letters = letters(&pages, &BTreeSet::from([offset])).await?;
+    Ok(pages.actor.requeue(&person.name, letters, None).await?)
+}
+
+async fn revoke(State(pages): State<Pages>, person: Person, Path(id): Path<String>) -> Answered {
+    Ok(pages.actor.revoke(&person.name, id.into(), Reach::NotBegun).await?)
+}
+
+async fn terminate(State(pages): State<Pages>, person: Person, Path(id): Path<String>) -> Answered {
+    Ok(pages.actor.revoke(&person.name, id.into(), Reach::Running).await?)
+}
+
+async fn requeue(State(pages): State<Pages>, person: Person, given: Given<Letters>) -> Answered {
+    let Json(Letters { offsets, queue }) = given?;
+    let letters = letters(&pages, &offsets).await?;
+    Ok(pages.actor.requeue(&person.name, letters, queue).await?)
+}
+
+async fn discard(State(pages): State<Pages>, person: Person, given: Given<Letters>) -> Answered {
+    let Json(Letters { offsets, queue }) = given?;
+    if queue.is_some() {
+        return Err(Problem::field("queue", "what is discarded goes nowhere"));
+    }
+    let letters = letters(&pages, &offsets).await?;
+    Ok(pages.actor.discard(&person.name, letters).await?)
+}
+
+/// The letters at these places, as the archive has them now.
+async fn letters(pages: &Pages, offsets: &BTreeSet<u64>) -> Result<Vec<DeadLetter>, Problem> {
+    if offsets.is_empty() || offsets.len() > LETTERS {
+        let wrong = format!("name from 1 to {LETTERS} of them");
+        return Err(Problem::field("offsets", wrong));
+    }
+    let found = pages.archive.letters(offsets.clone()).await;
+    let letters = found.map_err(|error| Problem::unavailable(error.to_string()))?;
+    match offsets.iter().find(|offset| !letters.iter().any(|it| it.offset == **offset)) {
+        Some(missing) => Err(Problem::not_found(format!("there is no dead letter {missing}"))),
+        None => Ok(letters),
+    }
+}
+
+async fn purge(State(pages): State<Pages>, person: Person, Path(name): Path<String>) -> Answered {
+    Ok(pages.actor.purge(&person.name, name).await?)
+}
+
+async fn order(
+    State(pages): State<Pages>,
+    person: Person,
+    Path(name): Path<String>,
+    given: Given<Order>,
+) -> Answered {
+    let Json(order) = given?;
+    Ok(pages.actor.order(&person.name, Some(name), &order).await?)
+}
+
+async fn order_all(State(pages): State<Pages>, person: Person, given: Given<Order>) -> Answered {
+    let Json(order) = given?;
+    Ok(pages.actor.order(&person.name, None, &order).await?)
+}
+
+impl From<NotRecorded> for Problem {
+    fn from(error: NotRecorded) -> Self {
+        Self::unavailable(error.to_string())
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let status = match self.status {
+            Outcome::Done | Outcome::Partial => StatusCode::OK,
+            Outcome::Refused => StatusCode::CONFLICT,
+            Outcome::UnknownTarget => StatusCode::NOT_FOUND,
+            Outcome::NoAnswer => StatusCode::GATEWAY_TIMEOUT,
+            Outcome::Error => StatusCode::BAD_GATEWAY,
+        };
+        (status, Json(self)).into_response()
+    }
+}

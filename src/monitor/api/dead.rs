@@ -1,0 +1,162 @@
+//! Dead letters and the audit, as the API has them.
+
+use super::super::change::time_of;
+use super::super::http::Pages;
+use super::super::index::audit::{self, AuditRow};
+use super::super::index::dead::{self, DeadRow};
+use super::{Items, Problem};
+use crate::clock::to_iso;
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use rusqlite::types::Value;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A dead letter, without its body.
+#[derive(Debug, Serialize)]
+pub(super) struct Letter {
+    offset: i64,
+    dead_at: Option<String>,
+    reason: String,
+    task: Option<String>,
+    id: Option<String>,
+    queue: Option<String>,
+    worker: Option<String>,
+    error: Option<String>,
+    args: Option<String>,
+    retries: i64,
+    size: i64,
+    state: String,
+    done_at: Option<String>,
+    by: Option<String>,
+}
+
+/// Which part of the dead letters is wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// `open` unless told; `all` for all.
+    state: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// `GET /dead`
+pub(super) async fn list(
+    State(pages): State<Pages>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Items<Letter>>, Problem> {
+    let Query(Wanted { state, limit, cursor }) = wanted?;
+    let part = super::Part { limit, cursor };
+    let (limit, before) = (part.limit()?, part.before()?);
+    let (condition, parameters) = match state.as_deref().unwrap_or("open") {
+        "all" => ("1", Vec::new()),
+        state @ ("open" | "requeued" | "discarded") => {
+            ("state = ?", vec![Value::Text(state.to_owned())])
+        }
+        _ => return Err(Problem::field("state", "one of open, requeued, discarded, all")),
+    };
+    let asked =
+        pages.index.read(move |index| dead::list(index, (condition, parameters), before, limit));
+    let (letters, older) = asked.await?;
+    let items = letters.into_iter().map(Letter::from).collect();
+    Ok(Json(Items { items, next: older.map(|older| older.to_string()) }))
+}
+
+/// `GET /dead/{offset}`: with the whole message.
+pub(super) async fn one(
+    State(pages): State<Pages>,
+    Path(offset): Path<u64>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    let archive = &pages.archive;
+    let unavailable = |error: crate::archive::ArchiveError| Problem::unavailable(error.to_string());
+    match archive.message(offset).await.map_err(unavailable)? {
+        Some(message) => {
+            let letter = crate::archive::DeadLetter::read(offset, &message);
+            Ok(Json(letter.to_record(&message)))
+        }
+        None => Err(Problem::not_found(format!("there is no dead letter {offset}"))),
+    }
+}
+
+/// `GET /dead/states`: how many letters there are, by what became of them.
+pub(super) async fn states(
+    State(pages): State<Pages>,
+) -> Result<Json<BTreeMap<String, i64>>, Problem> {
+    Ok(Json(pages.index.read(dead::states).await?.into_iter().collect()))
+}
+
+/// Something that somebody did.
+#[derive(Debug, Serialize)]
+pub(super) struct Act {
+    id: String,
+    at: String,
+    by: String,
+    action: String,
+    target: String,
+    arguments: serde_json::Value,
+    /// Null where nobody has told how it ended.
+    ended: Option<String>,
+    outcome: Option<serde_json::Value>,
+}
+
+/// Whose audit.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Of {
+    target: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// `GET /audit`
+pub(super) async fn acts(
+    State(pages): State<Pages>,
+    of: Result<Query<Of>, QueryRejection>,
+) -> Result<Json<Items<Act>>, Problem> {
+    let Query(Of { target, limit, cursor }) = of?;
+    let part = super::Part { limit, cursor };
+    let (limit, before) = (part.limit()?, part.before()?);
+    let asked = pages.index.read(move |index| audit::list(index, target.as_deref(), before, limit));
+    let (acts, older) = asked.await?;
+    let items = acts.into_iter().map(Act::from).collect();
+    Ok(Json(Items { items, next: older.map(|older| older.to_string()) }))
+}
+
+impl From<DeadRow> for Letter {
+    fn from(row: DeadRow) -> Self {
+        Self {
+            offset: row.offset,
+            dead_at: row.at.map(|at| to_iso(time_of(at))),
+            reason: row.reason,
+            task: row.task,
+            id: row.id,
+            queue: row.queue,
+            worker: row.worker,
+            error: row.error,
+            args: row.args,
+            retries: row.retries,
+            size: row.size,
+            state: row.state,
+            done_at: row.done.map(|at| to_iso(time_of(at))),
+            by: row.by,
+        }
+    }
+}
+
+impl From<AuditRow> for Act {
+    fn from(row: AuditRow) -> Self {
+        let json = |text: String| serde_json::from_str(&text).unwrap_or_default();
+        Self {
+            id: row.id,
+            at: to_iso(time_of(row.at)),
+            by: row.by,
+            action: row.action,
+            target: row.target,
+            arguments: json(row.arguments),
+            ended: row.ended.map(|at| to_iso(time_of(at))),
+            outcome: row.outcome.map(json),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What people did, kept by a stream of its own: who, when, what, and what came of it.
+//!
+//! A record is published, confirmed, before anything is done, and completed by another afterwards.
+//! Whoever dies in between leaves a record without an end.
+
+use crate::broker::{Broker, PublishError, RawMessage};
+use crate::topology::{Topology, names};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a record may take to the broker.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Something that somebody did, or what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Record {
+    /// Somebody is about to do something.
+    Begun(Begun),
+    /// It is done, or not.
+    Ended(Ended),
+}
+
+/// What is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    /// Random.
+    pub(super) id: String,
+    /// Microseconds since 1970.
+    pub(super) at: i64,
+    /// Who does it.
+    pub(super) by: String,
+    /// What, in a word or two.
+    pub(super) action: String,
+    /// To what: the id of a task, the name of a queue, ...
+    pub(super) target: String,
+    /// How, in the words of the call.
+    pub(super) arguments: Value,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ended {
+    /// The id of the record that began it.
+    pub(super) id: String,
+    /// Microseconds since 1970.
+    pub(super) at: i64,
+    /// What was answered.
+    pub(super) outcome: Value,
+}
+
+impl Record {
+    /// Reads a message of the stream.
+    pub(super) fn read(message: &RawMessage) -> Result<Self, String> {
+        serde_json::from_slice(&message.body).map_err(|error| format!("no record: {error}"))
+    }
+
+    /// Publishes it; the stream is declared if it is missing.
+    ///
+    /// # Errors
+    /// When the broker does not take it.
+    pub(super) async fn keep(&self, broker: &Broker) -> Result<(), PublishError> {
+        let body = serde_json::to_vec(self).unwrap_or_default();
+        let message = Arc::new(RawMessage::record(names::AUDIT, body.into()));
+        let kept = broker.publish(Arc::clone(&message), DEADLINE).await;
+        let missing =
+            matches!(kept, Err(PublishError::NoExchange { .. } | PublishError::Unroutable { .. }));
+        if missing && broker.declare(&Topology::audit()).await.is_ok() {
+            return broker.publish(message, DEADLINE).await;
+        }
+        kept
+    }
+}

@@ -1,0 +1,78 @@
+//! What people did.
+
+use super::super::audit::Record;
+use super::super::change::Micros;
+use super::IndexError;
+use rusqlite::{Connection, Transaction};
+
+/// Something that somebody did.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) struct AuditRow {
+    pub(in super::super) n: i64,
+    pub(in super::super) id: String,
+    pub(in super::super) at: Micros,
+    pub(in super::super) by: String,
+    pub(in super::super) action: String,
+    pub(in super::super) target: String,
+    /// JSON.
+    pub(in super::super) arguments: String,
+    /// When it ended; `None` where nobody has told.
+    pub(in super::super) ended: Option<Micros>,
+    /// JSON.
+    pub(in super::super) outcome: Option<String>,
+}
+
+/// Takes in a record.
+pub(super) fn note(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
+    match record {
+        Record::Begun(begun) => {
+            let mut add = transaction.prepare_cached(
+                "INSERT INTO audit (id, at, by, action, target, arguments)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+            )?;
+            let arguments = begun.arguments.to_string();
+            add.execute((&begun.id, begun.at, &begun.by, &begun.action, &begun.target, arguments))?;
+        }
+        Record::Ended(ended) => {
+            let mut end = transaction
+                .prepare_cached("UPDATE audit SET ended = ?2, outcome = ?3 WHERE id = ?1")?;
+            end.execute((&ended.id, ended.at, ended.outcome.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+/// What was done last, to `target` or to anything, older than `before`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn list(
+    connection: &Connection,
+    target: Option<&str>,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<(Vec<AuditRow>, Option<i64>), IndexError> {
+    let condition = if target.is_some() { "target = ?1" } else { "?1 IS NULL" };
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT * FROM audit WHERE {condition} AND n < ?2 ORDER BY n DESC LIMIT ?3"
+    ))?;
+    let before = before.unwrap_or(i64::MAX);
+    let rows = query.query_map((target, before, limit as i64 + 1), |row| {
+        Ok(AuditRow {
+            n: row.get("n")?,
+            id: row.get("id")?,
+            at: row.get("at")?,
+            by: row.get("by")?,
+            action: row.get("action")?,
+            target: row.get("target")?,
+            arguments: row.get("arguments")?,
+            ended: row.get("ended")?,
+            outcome: row.get("outcome")?,
+        })
+    })?;
+    let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let is_more = rows.len() > limit;
+    rows.truncate(limit);
+    let older = rows.last().map(|last| last.n).filter(|_| is_more);
+    Ok((rows, older))
+}
