@@ -14,6 +14,7 @@ use crate::ids::TaskId;
 use crate::publisher::Publisher;
 use crate::results::{self, OpenError};
 use crate::scheduler::{Entries, EntryErrors, Making, Scheduler, Status};
+use crate::security::{Security, SecurityError};
 use crate::topology::{BadPattern, Router};
 use crate::worker::Worker;
 use rehearsal::Rehearsal;
@@ -46,6 +47,7 @@ pub struct App {
     entries: Arc<watch::Sender<Entries>>,
     /// What tells monitors of the tasks that are sent, if anything does.
     telling: Option<Arc<Telling>>,
+    security: Security,
 }
 
 /// Why an [`App`] could not connect.
@@ -67,6 +69,9 @@ pub enum AppError {
     /// The configuration asks a broker in memory for what no broker would give.
     #[error(transparent)]
     Declare(#[from] DeclareError),
+    /// Messages cannot be signed or verified.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// Schedules cannot be kept.
     #[error(transparent)]
     Schedules(#[from] EntryErrors),
@@ -96,6 +101,7 @@ impl App {
         let topology = config.topology();
         let router = Router::from_settings(&topology)?;
         let entries = Entries::of(&config.schedules, clock.now()).map_err(EntryErrors)?;
+        let security = Security::open(&config.security, clock.now())?;
         let deadline = config.publisher.deadline;
         let results = results::open(&config.results, &broker, deadline)?;
         let telling = Telling::start(&config.events, &topology, &broker, &clock).map(Arc::new);
@@ -107,10 +113,12 @@ impl App {
             router,
             Arc::clone(&clock),
         );
-        let publisher = publisher.telling(telling.as_ref().map(|telling| telling.events.clone()));
+        let publisher = publisher
+            .telling(telling.as_ref().map(|telling| telling.events.clone()))
+            .signing(security.clone());
         let client = Client::new(publisher, results);
         let (config, entries) = (Arc::new(config), Arc::new(watch::Sender::new(entries)));
-        Ok(Self { config, client, clock, entries, rehearsal, telling })
+        Ok(Self { config, client, clock, entries, rehearsal, telling, security })
     }
 
     /// Connects to the broker that the configuration in this file names. Environment variables
@@ -180,6 +188,7 @@ impl App {
             events: config.events.clone(),
             topology: config.topology(),
             limits: (&config.limits).into(),
+            security: self.security.clone(),
             clock: Arc::clone(&self.clock),
             status: Worker::status(&config.worker),
             journal: None,
@@ -214,7 +223,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When a pattern in `[routes]` cannot be read.
+    /// When a pattern in `[routes]` cannot be read, or the key in `[security]`.
     pub fn scheduler(&self) -> Result<Scheduler, AppError> {
         scheduler(&self.config, self.entries.subscribe())
     }
@@ -232,7 +241,7 @@ impl App {
 ///
 /// # Errors
 ///
-/// When a pattern in `[routes]` cannot be read.
+/// When a pattern in `[routes]` cannot be read, or the key in `[security]`.
 pub fn scheduler(
     config: &Config,
     entries: watch::Receiver<Entries>,
@@ -243,6 +252,7 @@ pub fn scheduler(
         settings: config.scheduler.clone(),
         broker: config.broker.clone(),
         publisher: config.publisher.clone(),
+        security: Security::open(&config.security, SystemClock.now())?,
         router: Router::from_settings(&topology)?,
         topology,
         tasks: config.tasks.clone(),

@@ -39,6 +39,7 @@ pub mod publisher;
 pub mod results;
 pub mod scheduler;
 pub mod secret;
+pub mod security;
 pub mod shutdown;
 pub mod store;
 pub mod task;

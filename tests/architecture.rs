@@ -12,7 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["clock", "ids", "backoff", "shutdown", "units", "secret", "inherit", "metrics"],
     &["protocol", "filter"],
     &["task", "canvas", "topology"],
-    &["broker", "store"],
+    &["broker", "store", "security"],
     &["results", "events", "control", "archive"],
     &["publisher"],
     &["handler"],

@@ -30,7 +30,8 @@ pub use schema::schema;
 pub use show::{Change, Shown};
 
 use crate::{
-    broker, events, monitor, ops, publisher, results, scheduler, task, telemetry, topology, worker,
+    broker, events, monitor, ops, publisher, results, scheduler, security, task, telemetry,
+    topology, worker,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,8 @@ pub struct Config {
     pub schedules: scheduler::Schedules,
     /// How tasks are written and sent.
     pub publisher: publisher::Settings,
+    /// Whose messages are taken, and how ours are signed.
+    pub security: security::Settings,
     /// What workers and senders tell about tasks.
     pub events: events::Settings,
     /// Where results go.

@@ -20,6 +20,7 @@ mod repr;
 mod result;
 mod scan;
 mod signature;
+mod signed;
 mod state;
 mod unreadable;
 mod v1;
@@ -40,6 +41,7 @@ pub use result::{Raw, StoredException, StoredResult};
 /// included.
 pub use rmpv::Value;
 pub use signature::Signature;
+pub use signed::Signed;
 pub use state::TaskState;
 pub use unreadable::Unreadable;
 pub use v1::upgrade_v1;

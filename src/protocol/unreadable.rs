@@ -95,6 +95,22 @@ pub enum Unreadable {
         at: usize,
     },
 
+    /// Nobody signed it, and only signed messages are taken.
+    #[error(
+        "not signed, and [security] takes only signed messages: sign it (Celery's `task_serializer \
+         = \"auth\"`), or set unsigned = \"accept\""
+    )]
+    Unsigned,
+
+    /// Its signature is not trusted.
+    #[error("signed by `{signer}`: {problem}")]
+    Signature {
+        /// Issuer and serial number of the certificate that the message names.
+        signer: String,
+        /// Why it is not trusted.
+        problem: String,
+    },
+
     /// Neither a `task` header (protocol 2) nor a map with `task` as body (protocol 1).
     #[error("not a task: no header `task`, and the body is no map with `task` and `id` ({0})")]
     NotATask(String),
@@ -108,6 +124,7 @@ impl Unreadable {
             Self::Compression { .. } | Self::Decompress { .. } => "compression",
             Self::TooLarge { .. } | Self::Inflated { .. } => "too_large",
             Self::TooDeep { .. } => "too_deep",
+            Self::Unsigned | Self::Signature { .. } => "signature",
             Self::NotATask(_) => "protocol",
             Self::Header { .. } | Self::Shape { .. } | Self::Syntax { .. } => "unreadable",
         }
@@ -119,7 +136,10 @@ fn known(content_type: &str) -> &'static str {
     match content_type {
         "application/x-python-serialize" => " (pickle) can run code and is never read",
         "application/x-yaml" => " (yaml) is not read",
-        "application/data" => " (signed by Celery's `auth` serializer, or raw data) is not read",
+        "application/data" => {
+            " (signed by Celery's `auth` serializer, or raw data) is not read without [security] \
+             certificates"
+        }
         "text/plain" | "application/text" => " (raw text) is not a task",
         _ => " is not read",
     }

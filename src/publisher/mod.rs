@@ -29,6 +29,7 @@ use crate::clock::{self, Clock};
 use crate::events::Events;
 use crate::ids::TaskId;
 use crate::protocol::{self, Body, Envelope, Format, Headers, Properties, TimeLimits, header};
+use crate::security::Security;
 use crate::task::Tasks;
 use crate::topology::{self, Delay, Destination, Route, Router, Topology};
 use announce::Announcement;
@@ -53,6 +54,8 @@ pub struct Publisher {
     shared: Arc<Shared>,
     /// Where it tells what it sends, if anywhere.
     events: Option<Events>,
+    /// How it signs.
+    security: Security,
 }
 
 #[derive(Debug)]
@@ -116,13 +119,19 @@ impl Publisher {
     ) -> Self {
         let (exits, declared) = Default::default();
         let shared = Shared { settings, topology, tasks, router, clock, exits, declared };
-        Self { broker, shared: Arc::new(shared), events: None }
+        Self { broker, shared: Arc::new(shared), events: None, security: Security::default() }
     }
 
     /// The same publisher, which tells monitors what it sends.
     #[must_use]
     pub fn telling(self, events: Option<Events>) -> Self {
         Self { events, ..self }
+    }
+
+    /// The same publisher, which signs what it sends.
+    #[must_use]
+    pub fn signing(self, security: Security) -> Self {
+        Self { security, ..self }
     }
 
     /// The same publisher on another handle of its broker.
@@ -218,7 +227,8 @@ impl Publisher {
             ..Properties::default()
         };
         let announcement = self.events.as_ref().map(|_| Box::new(Announcement::new(&headers)));
-        let envelope = self.compressed(Envelope { properties, headers, body: body.into() })?;
+        let envelope = Envelope { properties, headers, body: body.into() };
+        let envelope = self.compressed(self.security.sign(envelope, format)?)?;
         let message = Arc::new(raw(&envelope, &destination)?);
         let delay = Delay::new(wait)?;
         let claim =

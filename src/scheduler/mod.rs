@@ -46,6 +46,7 @@ pub use sun::{Sun, SunEvent};
 use crate::broker::{self, Broker, ConnectError, Deliveries};
 use crate::clock::Clock;
 use crate::publisher::{self, Publisher};
+use crate::security::Security;
 use crate::shutdown::Shutdown;
 use crate::task::Tasks;
 use crate::topology::{self, Router, names};
@@ -73,6 +74,8 @@ pub struct Scheduler {
     pub broker: broker::Settings,
     /// How tasks are written.
     pub publisher: publisher::Settings,
+    /// How tasks are signed.
+    pub security: Security,
     /// Where tasks go.
     pub topology: topology::Settings,
     /// What is configured for tasks.
@@ -211,5 +214,6 @@ impl Scheduler {
             self.router.clone(),
             Arc::clone(&self.clock),
         )
+        .signing(self.security.clone())
     }
 }

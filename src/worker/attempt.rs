@@ -52,7 +52,7 @@ impl Attempt {
     pub(super) fn read(delivery: Delivery, cx: &Context) -> Read {
         let read = || {
             let envelope = delivery.envelope(&cx.limits)?;
-            let body = Body::parse(&envelope, &cx.limits)?;
+            let body = cx.security.parse(&envelope, &cx.limits, cx.clock.now())?;
             Ok((envelope, body))
         };
         let (envelope, body) = match read() {

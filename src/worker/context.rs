@@ -13,6 +13,7 @@ use crate::handler::{Handler, Isolated, OnThread, Registry};
 use crate::protocol;
 use crate::publisher::Publisher;
 use crate::results::{Reporting, ResultBackend};
+use crate::security::Security;
 use crate::shutdown::Shutdown;
 use crate::task::{Isolation, TaskOptions, Tasks};
 use std::collections::HashMap;
@@ -31,6 +32,7 @@ pub(super) struct Context {
     pub(super) reporting: Reporting,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limits: protocol::Limits,
+    pub(super) security: Security,
     pub(super) shutdown: Shutdown,
     pub(super) slots: Slots,
     pub(super) tasks: HashMap<String, Arc<Known>>,

@@ -46,6 +46,7 @@ use crate::ids;
 use crate::protocol::Limits;
 use crate::publisher::Publisher;
 use crate::results::{self, Reporting, ResultBackend};
+use crate::security::Security;
 use crate::shutdown::Shutdown;
 use crate::task::Tasks;
 use crate::topology::{self, Topology, names};
@@ -112,6 +113,8 @@ pub struct Worker {
     pub topology: topology::Settings,
     /// Bounds on what is read.
     pub limits: Limits,
+    /// Whose messages it takes.
+    pub security: Security,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// What it tells about itself; make it with [`Worker::status`].
@@ -163,6 +166,12 @@ impl Worker {
                 warn!(%error, "the worker of this isolated task does not answer");
             }
             return Ok(());
+        }
+        if self.security.refuses_its_own() {
+            warn!(
+                "unsigned messages are refused here and what is sent from here is not signed: set \
+                 key_file and cert_file in [security], or chains end at the next such worker"
+            );
         }
         self.declare().await?;
         let name = ids::expand_name(&self.settings.name, "worker");
@@ -305,6 +314,7 @@ impl Worker {
             reporting: self.reporting,
             clock: Arc::clone(&self.clock),
             limits: self.limits.clone(),
+            security: self.security.clone(),
             shutdown,
             slots: Slots::new(slots, []),
             tasks,

@@ -28,6 +28,7 @@ mod results;
 mod revoke;
 mod rig;
 mod scheduler;
+mod signed;
 mod topology;
 mod typed;
 mod unique;

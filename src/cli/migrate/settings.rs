@@ -92,7 +92,7 @@ pub(super) const OTHERS: &[(&str, &str)] = &[
     ("result_*", "how Celery keeps results; see [results]"),
     ("redis_*", "say it in results.url"),
     ("database_*", "the tables of Celery's database backend are not written"),
-    ("security_*", "signed messages are refused"),
+    ("security_*", "see [security]: it takes the same keys and certificates"),
     ("beat_*", "the state of all schedules is a message in the broker"),
     ("control_*", "the queues of remote control are made as Celery makes them"),
     ("event_*", "the queues of events are made as Celery makes them"),

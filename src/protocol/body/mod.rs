@@ -52,7 +52,11 @@ impl Body {
         Self::find(format, bytes, limits.max_depth)
     }
 
-    fn find(format: Format, bytes: Bytes, max_depth: usize) -> Result<Self, Unreadable> {
+    pub(in crate::protocol) fn find(
+        format: Format,
+        bytes: Bytes,
+        max_depth: usize,
+    ) -> Result<Self, Unreadable> {
         let at = |place| move |fault| unreadable(place, format, max_depth, &fault);
         let mut items = match Items::open(format, &bytes, max_depth).map_err(at("body"))? {
             Ok(items) if !items.is_map() => items,

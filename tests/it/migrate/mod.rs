@@ -70,7 +70,7 @@ async fn a_celery_application_becomes_a_configuration_that_is_accepted() {
         "- schedule bad: its arguments cannot be written",
         "- schedule none: its arguments hold None",
         "- worker_max_tasks_per_child: no process is kept",
-        "- security_key: signed messages are refused",
+        "- security_key: see [security]",
     ] {
         assert!(text.contains(note), "{note}:\n{text}");
     }
