@@ -22,6 +22,9 @@ pub enum When {
     },
 }
 
+/// Times are not told apart more finely.
+const INSTANT: Duration = Duration::from_micros(1);
+
 impl When {
     /// Reads `2h`, `-2h`, `2026-11-22`, `2026-11-22T10:00`, RFC 3339.
     pub(super) fn read(text: &str) -> Option<Self> {
@@ -42,7 +45,7 @@ impl When {
             _ => return None,
         };
         let start = clock::parse_iso(&format!("{civil}{rest}{zone}"))?;
-        let length = Duration::from_secs(seconds).max(Duration::from_micros(1));
+        let length = Duration::from_secs(seconds).max(INSTANT);
         Some(Self::At { start, length, written: text.to_owned() })
     }
 
@@ -54,13 +57,14 @@ impl When {
         }
     }
 
-    /// The first instant behind it, when it is `now`. So long ago is one instant, which has none
-    /// behind it.
+    /// The first instant behind it, when it is `now`.
     pub fn end(&self, now: SystemTime) -> SystemTime {
-        match self {
-            Self::Ago(_) => self.start(now),
-            Self::At { start, length, .. } => start.checked_add(*length).unwrap_or(*start),
-        }
+        let length = match self {
+            Self::Ago(_) => INSTANT,
+            Self::At { length, .. } => *length,
+        };
+        let start = self.start(now);
+        start.checked_add(length).unwrap_or(start)
     }
 }
 
@@ -77,8 +81,8 @@ mod tests {
     #[test]
     fn a_time_is_as_long_as_what_it_leaves_out() {
         let cases = [
-            ("2h", "1970-01-01T22:00:00.000000", "1970-01-01T22:00:00.000000"),
-            ("-1h30m", "1970-01-01T22:30:00.000000", "1970-01-01T22:30:00.000000"),
+            ("2h", "1970-01-01T22:00:00.000000", "1970-01-01T22:00:00.000001"),
+            ("-1h30m", "1970-01-01T22:30:00.000000", "1970-01-01T22:30:00.000001"),
             ("2026-11-22", "2026-11-22T00:00:00.000000", "2026-11-23T00:00:00.000000"),
             ("2026-11-22+01:00", "2026-11-21T23:00:00.000000", "2026-11-22T23:00:00.000000"),
             ("2026-11-22T10:00", "2026-11-22T10:00:00.000000", "2026-11-22T10:01:00.000000"),

@@ -13,7 +13,9 @@ mod worker;
 pub(super) use problem::Problem;
 
 use super::http::Pages;
+use super::index::select::{self, Reach, Selection};
 use super::index::{tasks, workers};
+use crate::filter;
 use axum::extract::{Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -29,8 +31,7 @@ const LONGEST: usize = 1_000;
 const USUAL: usize = 50;
 
 /// Which part of a list is wanted.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 struct Part {
     limit: Option<usize>,
     cursor: Option<String>,
@@ -42,6 +43,34 @@ struct Items<T> {
     items: Vec<T>,
     /// The cursor of what comes next; null at the end.
     next: Option<String>,
+}
+
+/// Which tasks are wanted, and which part of their list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// As `docs/filter.md` has it.
+    #[serde(default)]
+    q: String,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// Tasks, and how far was looked for them.
+#[derive(Debug, Serialize)]
+struct Found {
+    #[serde(flatten)]
+    list: Items<Task>,
+    /// Only so many of the newest were looked at; null when all were.
+    searched: Option<u32>,
+}
+
+impl Asked {
+    fn selection(&self, pages: &Pages) -> Result<Selection, Problem> {
+        let expr = filter::parse(&self.q, &select::FIELDS)
+            .map_err(|error| Problem::field("q", error.to_string()))?;
+        Ok(Selection::of(&expr, pages.clock.now(), pages.settings.history.scan_limit))
+    }
 }
 
 impl Part {
@@ -77,15 +106,21 @@ pub(super) fn router() -> Router<Pages> {
 
 async fn list(
     State(pages): State<Pages>,
-    part: Result<Query<Part>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Items<Task>>, Problem> {
-    let Query(part) = part?;
+    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Found>, Problem> {
+    let Query(asked) = asked?;
+    let selection = asked.selection(&pages)?;
+    let part = Part { limit: asked.limit, cursor: asked.cursor };
     let (limit, before) = (part.limit()?, part.before()?);
-    let list =
-        move |index: &rusqlite::Connection| tasks::list(index, ("1", Vec::new()), before, limit);
+    let searched = match selection.reach {
+        Reach::All => None,
+        Reach::Newest(newest) => Some(newest),
+    };
+    let list = move |index: &rusqlite::Connection| tasks::select(index, &selection, before, limit);
     let page = pages.index.read(list).await?;
     let items = page.tasks.into_iter().map(Task::from).collect();
-    Ok(Json(Items { items, next: page.older.map(|older| older.to_string()) }))
+    let list = Items { items, next: page.older.map(|older| older.to_string()) };
+    Ok(Json(Found { list, searched }))
 }
 
 async fn one(

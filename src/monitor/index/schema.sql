@@ -38,7 +38,9 @@ CREATE INDEX task_state ON task (state, n);
 CREATE INDEX task_name ON task (name, n);
 CREATE INDEX task_queue ON task (queue, n);
 CREATE INDEX task_worker ON task (worker, n);
+CREATE INDEX task_changed ON task (changed);
 CREATE INDEX task_failure ON task (failure, n) WHERE failure IS NOT NULL;
+CREATE INDEX task_resolved ON task (resolved) WHERE resolved IS NOT NULL;
 CREATE INDEX task_root ON task (root, n) WHERE root IS NOT NULL;
 CREATE INDEX task_parent ON task (parent, n) WHERE parent IS NOT NULL;
 

@@ -3,6 +3,7 @@
 use super::super::change::Micros;
 use super::super::record::Attempt;
 use super::super::state::State;
+use super::select::Selection;
 use super::{IndexError, apply};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
@@ -55,6 +56,9 @@ pub(in super::super) struct TaskPage {
     pub(in super::super) older: Option<i64>,
 }
 
+/// So many tasks are looked at one by one before indexes are asked.
+const NEAR: i64 = 10_000;
+
 const COLUMNS: &str = "n, task.id AS id, name.text AS name, queue.text AS queue,
     worker.text AS worker, state, root, parent, retries, redelivered, eta, expires, sent, received,
     started, ended, changed, wait, run, args, kwargs, result, error, failure, resolved";
@@ -63,6 +67,28 @@ const JOINS: &str = "LEFT JOIN word AS name ON name.id = task.name
     LEFT JOIN word AS queue ON queue.id = task.queue
     LEFT JOIN word AS worker ON worker.id = task.worker";
 
+/// The newest tasks of a selection, older than `before`, at most `limit`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn select(
+    connection: &Connection,
+    selection: &Selection,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<TaskPage, IndexError> {
+    // When most tasks pass, what an index leads to would have to be sorted first.
+    let (near, parameters) = &selection.near;
+    let near = format!("{near} AND n >= ifnull(?, (SELECT max(n) FROM task)) - {NEAR}");
+    let before_near = before.map_or(Value::Null, Value::Integer);
+    let parameters = parameters.iter().cloned().chain([before_near]).collect();
+    let page = rows(connection, "task NOT INDEXED", (&near, parameters), before, limit)?;
+    if page.older.is_some() {
+        return Ok(page);
+    }
+    list(connection, (&selection.condition, selection.parameters.clone()), before, limit)
+}
+
 /// The newest tasks for which `condition` holds, over the columns of `task`, with its parameters;
 /// older than `before`, at most `limit`.
 ///
@@ -70,12 +96,22 @@ const JOINS: &str = "LEFT JOIN word AS name ON name.id = task.name
 /// When the index cannot be read.
 pub(in super::super) fn list(
     connection: &Connection,
+    condition: (&str, Vec<Value>),
+    before: Option<i64>,
+    limit: usize,
+) -> Result<TaskPage, IndexError> {
+    rows(connection, "task", condition, before, limit)
+}
+
+fn rows(
+    connection: &Connection,
+    source: &str,
     (condition, parameters): (&str, Vec<Value>),
     before: Option<i64>,
     limit: usize,
 ) -> Result<TaskPage, IndexError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM (SELECT * FROM task WHERE ({condition}) AND n < ? ORDER BY n DESC LIMIT ?) AS task
+        "SELECT {COLUMNS} FROM (SELECT * FROM {source} WHERE ({condition}) AND n < ? ORDER BY n DESC LIMIT ?) AS task
          {JOINS} ORDER BY n DESC"
     );
     let mut query = connection.prepare_cached(&sql)?;

@@ -57,6 +57,14 @@ async fn a_task_is_shown_with_all_its_attempts() {
     let next = list["next"].as_str().unwrap();
     let older = monitor.get(&format!("/api/v1/tasks?limit=1&cursor={next}")).await;
     assert_eq!((&older["items"][0]["id"], &older["next"]), (&good.as_str().into(), &().into()));
+    let failed = monitor.get("/api/v1/tasks?q=declined+since:1h+NOT+state:success").await;
+    assert_eq!(failed["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&failed["items"][0]["id"], &failed["searched"]),
+        (&bad.as_str().into(), &().into())
+    );
+    let slow = monitor.get("/api/v1/tasks?q=run:%3E1h").await;
+    assert_eq!((&slow["items"], &slow["searched"]), (&serde_json::json!([]), &100_000.into()));
     assert_eq!(
         monitor.get("/api/v1/states").await,
         serde_json::json!({"SUCCESS": 1, "FAILURE": 1})
@@ -96,6 +104,7 @@ async fn what_is_asked_wrongly_is_answered_with_a_reason() {
         ("/api/v1/tasks?limit=0", 400, "limit"),
         ("/api/v1/tasks?limit=1001", 400, "limit"),
         ("/api/v1/tasks?cursor=x", 400, "cursor"),
+        ("/api/v1/tasks?q=run:>5", 400, "q"),
         ("/api/v1/series?range=5", 400, "range"),
     ] {
         let answer = monitor.ask(path).await;
