@@ -8,7 +8,7 @@ SHELL := bash
 BROKER_PORT ?= 5673
 VENV := .work/venv
 
-.PHONY: help build check fmt test test-unit test-it soak celery demo django bench bench-celery bench-scheduler broker-up broker-down clean
+.PHONY: help build check fmt test test-unit test-it soak celery demo django bench bench-celery bench-monitor bench-scheduler broker-up broker-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench: $(VENV)/ready ## the table of speed and memory, next to a bare lapin loop
 
 bench-scheduler: $(VENV)/ready ## the scheduler next to celery beat, with ten thousand entries each
 	cargo bench --locked --bench scheduler
+
+bench-monitor: ## the monitor with a million tasks in its history, while two thousand a second come
+	cargo bench --locked --bench monitor
 
 bench-celery: $(VENV)/ready ## a chain of 100 and a chord of 1,000 beside Celery's own worker
 	cargo bench --locked --bench workflows

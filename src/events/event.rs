@@ -134,6 +134,8 @@ pub struct ReceivedTask<'a> {
     pub eta: Option<String>,
     /// Not after, as ISO 8601.
     pub expires: Option<String>,
+    /// The queue it came from. Ours; Celery's workers do not tell.
+    pub queue: &'a str,
 }
 
 /// What a worker says of itself.

@@ -92,12 +92,13 @@ mod tests {
             retries: 1,
             eta: None,
             expires: None,
+            queue: "mail",
         }));
         let expected = serde_json::json!({
             "hostname": "w\"@h", "pid": std::process::id(), "utcoffset": event["utcoffset"],
             "clock": 7, "timestamp": 1_795_345_623.499_176, "type": "task-received", "uuid": "u",
             "name": "shop.add", "args": "(1,)", "kwargs": null, "root_id": "u", "parent_id": null,
-            "retries": 1, "eta": null, "expires": null,
+            "retries": 1, "eta": null, "expires": null, "queue": "mail",
         });
         assert_eq!(event, expected);
         assert!(event["utcoffset"].is_f64(), "{event}");

@@ -44,6 +44,7 @@ pub(super) fn received(attempt: &Attempt, admission: &Admission, cx: &Context) {
         retries: headers.retries,
         eta: headers.eta.map(to_iso),
         expires: headers.expires.map(to_iso),
+        queue: &attempt.queue,
     }));
 }
 

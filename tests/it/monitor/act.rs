@@ -41,7 +41,7 @@ impl Stage {
         let mut config = config(&rig.url(), QueueKind::Quorum);
         config.events.tasks = Tasks::Always;
         config.worker.name = "ours@host".to_owned();
-        let worker = Running::with(config, registry).await;
+        let worker = Box::pin(Running::with(config, registry)).await;
         let caller = Mutex::new(Caller::open(worker.app.broker()).await.unwrap());
         eventually("the worker to listen to commands", async || {
             caller.lock().await.is_there("ours@host").await.unwrap()

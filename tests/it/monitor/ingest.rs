@@ -43,7 +43,10 @@ async fn a_task_is_shown_with_all_its_attempts() {
 
     let task = monitor.until(&good, "SUCCESS").await;
     assert_eq!((task["name"].as_str(), task["result"].as_str()), (Some("shop.add"), Some("3")));
-    assert_eq!(task["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (task["attempts"].as_array().unwrap().len(), &task["queue"]),
+        (1, &"default".into())
+    );
     assert!(task["run_s"].as_f64().unwrap() < 5.0);
 
     let task = monitor.until(&bad, "FAILURE").await;

@@ -1,0 +1,94 @@
+//! What the monitor costs with a long history: a private RabbitMQ, a monitor that takes in what
+//! workers would tell, and somebody who looks at its lists meanwhile.
+//!
+//! `make bench-monitor` fills the history with a million tasks (the rate of that is what it takes in
+//! when it is behind), then tells it of two thousand a second while each list is asked for again and
+//! again, and at last stops it and starts it. `docs/performance.md` says what came out.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../runner/broker.rs"]
+#[allow(dead_code, reason = "shared with another bench")]
+mod broker;
+mod lists;
+mod monitor;
+mod telling;
+#[path = "../runner/usage.rs"]
+#[allow(dead_code, reason = "shared with another bench")]
+mod usage;
+
+use anyhow::Result;
+use broker::Broker;
+use clap::Parser;
+use lists::Lists;
+use monitor::Monitor;
+use std::time::Duration;
+use telling::Teller;
+
+/// Measures `celeriac monitor` with a long history, against a private RabbitMQ (or `AMQP_URL`).
+#[derive(Debug, Parser)]
+struct Options {
+    /// Tasks in the history.
+    #[arg(long, default_value_t = 1_000_000)]
+    tasks: u64,
+    /// Tasks told of per second while lists are asked for; three events each.
+    #[arg(long, default_value_t = 2_000)]
+    rate: u64,
+    /// For how many seconds.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let options = Options::parse();
+    let broker = Broker::start()?;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let monitor = Monitor::start(&broker.url, folder.path()).await?;
+    let mut teller = Teller::connect(&broker.url).await?;
+
+    let began = std::time::Instant::now();
+    let cost = monitor.time()?;
+    teller.tell(options.tasks).await?;
+    let told = began.elapsed();
+    monitor.has(teller.tasks()).await?;
+    let (took, cost) = (began.elapsed(), monitor.time()?.saturating_sub(cost));
+    let events = options.tasks as f64 * telling::EVENTS as f64;
+    println!("| | |\n| --- | --- |");
+    println!("| history | {} tasks, {} MiB on the disk |", options.tasks, monitor.disk()?);
+    println!(
+        "| taking in a backlog | {:.0} events/s, {:.1} µs of CPU each (they were told at {:.0}/s) |",
+        events / took.as_secs_f64(),
+        cost.as_secs_f64() * 1e6 / events,
+        events / told.as_secs_f64(),
+    );
+
+    let lists = Lists::ask(&monitor, Duration::from_secs(options.seconds));
+    let telling = teller.tell_at(options.rate, Duration::from_secs(options.seconds));
+    let cost = monitor.time()?;
+    let (lists, telling) = tokio::join!(lists, telling);
+    let cost = monitor.time()?.saturating_sub(cost);
+    telling?;
+    for (path, times) in lists?.times() {
+        println!("| {path}, p50 / p99 / most, {} times | {times} |", times.count());
+    }
+    println!(
+        "| meanwhile, with {} tasks/s told | {:.0} % of a CPU, {} MiB |",
+        options.rate,
+        cost.as_secs_f64() * 100.0 / options.seconds as f64,
+        monitor.memory()?,
+    );
+    let stopped = monitor.stop().await?;
+    let again = Monitor::start(&broker.url, folder.path()).await?;
+    println!(
+        "| stop / start to ready | {} ms / {} ms |",
+        stopped.as_millis(),
+        again.started.as_millis()
+    );
+    again.has(teller.tasks()).await?;
+    println!("| nothing missing after that | {} tasks |", teller.tasks());
+    Ok(())
+}
