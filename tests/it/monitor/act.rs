@@ -47,7 +47,7 @@ impl Stage {
             caller.lock().await.is_there("ours@host").await.unwrap()
         })
         .await;
-        let monitor = Shown::start(&rig, folder.path()).await;
+        let monitor = Box::pin(Shown::start(&rig, folder.path())).await;
         Self { _rig: rig, worker, monitor, works, _folder: folder }
     }
 
