@@ -7,8 +7,9 @@ SHELL := bash
 # The private broker of `broker-up`: beside any system broker, which has 5672.
 BROKER_PORT ?= 5673
 VENV := .work/venv
+AXE := .work/axe/axe.min.js
 
-.PHONY: help build check fmt test test-unit test-it soak celery demo django bench bench-celery bench-monitor bench-scheduler broker-up broker-down clean
+.PHONY: help build check fmt test test-unit test-it soak celery axe demo django bench bench-celery bench-monitor bench-scheduler broker-up broker-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +48,14 @@ $(VENV)/ready: tests/support/requirements.txt
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+axe: $(AXE) ## axe-core, which finds what in a page somebody cannot use; the browser tests run it
+
+$(AXE): $(VENV)/ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target .work/axe-core axe-playwright-python==0.1.8
+	mkdir -p $(@D)
+	cp .work/axe-core/axe_playwright_python/axe.min.js $@
 
 demo: ## a minute of real work with faults, counted at the end; VIDEO=path, DEMO='--keep --json'
 	@examples/demo/install.sh

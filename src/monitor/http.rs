@@ -2,10 +2,13 @@
 
 use super::access::guard;
 use super::act::Actor;
-use super::api;
+use super::depths::Depths;
 use super::index::{Index, IndexError};
+use super::ingest::News;
+use super::letters::Letters;
 use super::settings::Settings;
 use super::status::Status;
+use super::{api, live, pages};
 use crate::archive::Archive;
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -15,8 +18,10 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use axum::routing::get;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 
 /// What every answer needs. Cloning is cheap.
 #[derive(Debug, Clone)]
@@ -28,6 +33,12 @@ pub(super) struct Pages {
     pub(super) actor: Actor,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Status,
+    /// Told after each batch of events.
+    pub(super) news: watch::Receiver<News>,
+    /// One for each page that may be live.
+    pub(super) streams: Arc<Semaphore>,
+    pub(super) depths: Depths,
+    pub(super) letters: Letters,
 }
 
 /// What a browser may do with our pages: nothing that is not ours.
@@ -49,8 +60,8 @@ impl Pages {
     }
 
     fn router(self) -> Router {
-        Router::new()
-            .nest("/api/v1", api::router())
+        pages::router()
+            .nest("/api/v1", api::router().route("/stream", get(live::serve)))
             .layer(from_fn(guard))
             .layer(from_fn(close))
             .layer(DefaultBodyLimit::max(LONGEST_BODY))

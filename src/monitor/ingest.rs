@@ -62,6 +62,8 @@ pub(super) struct Ingest {
 pub(super) struct News {
     /// How many batches were applied.
     pub(super) batches: u64,
+    /// How many steps of tasks were.
+    pub(super) steps: u64,
     /// Names of workers that came online in the last one.
     pub(super) online: Vec<String>,
 }
@@ -187,6 +189,8 @@ impl Ingest {
 
     async fn apply(&self, batch: Batch) -> Result<(), IndexError> {
         let events = batch.changes.len();
+        let is_step = |change: &&Change| matches!(change, Change::Task(..));
+        let steps = batch.changes.iter().filter(is_step).count() as u64;
         let newest = batch.changes.iter().filter_map(Change::told).max();
         let online = batch.changes.iter().filter_map(Change::online);
         let online: Vec<_> = online.map(str::to_owned).collect();
@@ -196,6 +200,7 @@ impl Ingest {
         }
         self.news.send_modify(|news| {
             news.batches += 1;
+            news.steps += steps;
             news.online = online;
         });
         Ok(())

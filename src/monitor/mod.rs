@@ -9,12 +9,16 @@ mod act;
 mod api;
 mod audit;
 mod change;
+mod depths;
 mod failure;
 mod histogram;
 mod http;
 mod index;
 mod ingest;
 mod invite;
+mod letters;
+mod live;
+mod pages;
 mod record;
 mod settings;
 mod state;
@@ -31,13 +35,15 @@ use crate::clock::Clock;
 use crate::shutdown::Shutdown;
 use crate::topology::{self, DeadSettings, EventStream, Topology, names};
 use act::Actor;
+use depths::{Depths, Watch};
 use index::Index;
 use ingest::{Ingest, News, Source};
+use letters::Letters;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::{debug, info};
 
 /// How often it is looked whether workers are silent.
@@ -106,14 +112,25 @@ impl Monitor {
         let (news, heard) = watch::channel(News::default());
         let archive = Archive::new(self.broker.clone(), self.dead.clone(), Arc::clone(&self.clock));
         let actor = Actor::new(self.broker.clone(), archive.clone(), Arc::clone(&self.clock));
+        let depths = Depths::default();
+        let watch = Watch {
+            broker: self.broker.clone(),
+            index: index.clone(),
+            clock: Arc::clone(&self.clock),
+            depths: depths.clone(),
+        };
         let pages = http::Pages {
             settings: Arc::new(self.settings.clone()),
             index: index.clone(),
             broker: self.broker.clone(),
-            archive,
+            archive: archive.clone(),
             actor,
             clock: Arc::clone(&self.clock),
             status: self.status.clone(),
+            news: heard.clone(),
+            streams: Arc::new(Semaphore::new(self.settings.max_streams as usize)),
+            depths,
+            letters: Letters::new(archive, Arc::clone(&self.clock)),
         };
         let topology = topology::Settings { dead: self.dead.clone(), ..Default::default() };
         let streams = [
@@ -129,6 +146,7 @@ impl Monitor {
             () = pages.serve(listener, &shutdown) => Ok(()),
             ended = self.tidy(&index) => ended,
             () = self.invite(heard) => Ok(()),
+            () = watch.run() => Ok(()),
         };
         self.status.set_address(None);
         Ok(ended?)

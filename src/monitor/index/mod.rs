@@ -7,6 +7,7 @@
 mod apply;
 pub(super) mod audit;
 pub(super) mod dead;
+pub(super) mod failures;
 pub(super) mod select;
 pub(super) mod series;
 pub(super) mod tasks;

@@ -116,3 +116,55 @@ pub(in super::super) fn since(
     }
     Ok((step, stretches))
 }
+
+/// What stretches are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum By {
+    Name,
+    Queue,
+}
+
+/// The counts since `since` of each name or queue; `None` is where none was told.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn by(
+    connection: &Connection,
+    by: By,
+    since: Micros,
+    now: Micros,
+) -> Result<HashMap<Option<String>, Stretch>, IndexError> {
+    // A coarse step has less to add up; some six of them are exact enough at the edge.
+    let step = STEPS.into_iter().rev().find(|step| (now - since) / step >= 6).unwrap_or(STEPS[0]);
+    let column = match by {
+        By::Name => "name",
+        By::Queue => "queue",
+    };
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT text, state, count, wait, run FROM series LEFT JOIN word ON word.id = series.{column}
+         WHERE step = ?1 AND at >= ?2"
+    ))?;
+    let mut groups = HashMap::<Option<String>, Stretch>::new();
+    let mut rows = query.query((step, since - since % step))?;
+    while let Some(row) = rows.next()? {
+        let group = groups.entry(row.get(0)?).or_default();
+        *group.counts.entry(State::of_code(row.get(1)?)).or_default() += row.get::<_, i64>(2)?;
+        group.wait.add_all(&histogram(row, 3)?);
+        group.run.add_all(&histogram(row, 4)?);
+    }
+    Ok(groups)
+}
+
+impl Stretch {
+    /// Attempts that ended for good.
+    pub(in super::super) fn ended(&self) -> i64 {
+        let ended = |(state, _): &(&State, &i64)| !state.is_open();
+        self.counts.iter().filter(ended).map(|(_, count)| count).sum()
+    }
+
+    /// Those of them that failed.
+    pub(in super::super) fn failed(&self) -> i64 {
+        let failed = |(state, _): &(&State, &i64)| !state.is_open() && state.is_bad();
+        self.counts.iter().filter(failed).map(|(_, count)| count).sum()
+    }
+}

@@ -187,3 +187,29 @@ fn task(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         resolved: row.get("resolved")?,
     })
 }
+
+/// The newest task; 0 where there is none.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn newest(connection: &Connection) -> Result<i64, IndexError> {
+    let mut query = connection.prepare_cached("SELECT coalesce(max(n), 0) FROM task")?;
+    Ok(query.query_row([], |row| row.get(0))?)
+}
+
+/// The queues that tasks were sent to, as far as it was told.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn queues(connection: &Connection) -> Result<Vec<String>, IndexError> {
+    // From one queue to the next in the index, not through all tasks.
+    let mut query = connection.prepare_cached(
+        "WITH RECURSIVE queue (id) AS (
+             SELECT min(queue) FROM task
+             UNION ALL SELECT (SELECT min(queue) FROM task WHERE queue > id) FROM queue WHERE id IS NOT NULL
+         )
+         SELECT text FROM queue JOIN word ON word.id = queue.id ORDER BY text LIMIT 2000",
+    )?;
+    let rows = query.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

@@ -161,3 +161,19 @@ impl Presence {
         }
     }
 }
+
+/// Names of workers that say nothing any more and did so after `since`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn lost(
+    connection: &Connection,
+    since: Micros,
+) -> Result<Vec<String>, IndexError> {
+    let mut query = connection.prepare_cached(
+        "SELECT word.text FROM worker JOIN word ON word.id = worker.name
+         WHERE beat = ?1 AND seen > ?2 ORDER BY word.text LIMIT 2000",
+    )?;
+    let rows = query.query_map((Presence::Lost.code(), since), |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

@@ -1,7 +1,11 @@
 //! The monitor over HTTP, fed by real workers through a real stream.
 
 mod act;
+mod browser;
 mod ingest;
+mod live;
+mod pages;
+mod scene;
 
 use crate::rig::{PATIENCE, Rig, eventually};
 use celeriac::app::App;
@@ -58,6 +62,11 @@ impl Shown {
     /// Where it serves, without a path.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where `path` is.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
     }
 
     /// The answer to `path`, whatever it is.

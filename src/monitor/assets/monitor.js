@@ -1,0 +1,393 @@
+// What the monitor's pages do beyond what they say: theme, times, live updates, keyboard.
+// Every page is whole without this file. It asks nobody but the monitor that served it.
+"use strict";
+
+// Theme: before the first paint, so that nothing flashes.
+
+const kept = {
+  get(key, otherwise) {
+    try { return localStorage.getItem("celeriac." + key) ?? otherwise; } catch { return otherwise; }
+  },
+  set(key, value) {
+    try { localStorage.setItem("celeriac." + key, value); } catch { /* private windows keep nothing */ }
+  },
+};
+
+const THEMES = ["system", "light", "dark"];
+let theme = kept.get("theme", "system");
+
+function wear() {
+  if (theme === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+}
+wear();
+
+function nextTheme() {
+  theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+  kept.set("theme", theme);
+  wear();
+  nameTheme();
+  toast(`Theme: ${theme}`);
+}
+
+function nameTheme() {
+  const button = document.getElementById("theme");
+  button.setAttribute("aria-label", `Theme: ${theme}`);
+  button.title = `Theme: ${theme}`;
+}
+
+// Times: the server writes them in UTC and as of the moment of the answer.
+
+let zone = kept.get("zone", "here");
+let ahead = 0; // the server's clock minus ours, in milliseconds
+
+const pad = (number, width = 2) => String(number).padStart(width, "0");
+
+function exact(date, utc) {
+  const get = (part) => date[(utc ? "getUTC" : "get") + part]();
+  const day = `${get("FullYear")}-${pad(get("Month") + 1)}-${pad(get("Date"))}`;
+  const time = `${pad(get("Hours"))}:${pad(get("Minutes"))}:${pad(get("Seconds"))}.${pad(get("Milliseconds"), 3)}`;
+  return `${day} ${time} ${utc ? "UTC" : offset(date)}`;
+}
+
+function offset(date) {
+  const minutes = -date.getTimezoneOffset();
+  if (minutes === 0) return "UTC";
+  const sign = minutes < 0 ? "−" : "+";
+  return `${sign}${pad(Math.floor(Math.abs(minutes) / 60))}:${pad(Math.abs(minutes) % 60)}`;
+}
+
+// The same words as the server's `Ago`.
+function relative(milliseconds) {
+  const seconds = Math.floor(Math.abs(milliseconds) / 1000);
+  const text = seconds < 60 ? `${seconds} s`
+    : seconds < 3600 ? `${Math.floor(seconds / 60)} min`
+    : seconds < 86400 ? `${Math.floor(seconds / 3600)} h`
+    : `${Math.floor(seconds / 86400)} d`;
+  return milliseconds < 0 ? `in ${text}` : `${text} ago`;
+}
+
+function tellTimes(root = document) {
+  const now = Date.now() + ahead;
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const date = new Date(time.dateTime);
+    if (Number.isNaN(date.getTime())) continue;
+    time.dataset.exact = exact(date, zone === "utc");
+    if (time.classList.contains("ago")) setText(time, relative(now - date.getTime()));
+    if (time.classList.contains("clock")) setText(time, time.dataset.exact.slice(11, 23));
+    if (time.classList.contains("minute")) setText(time, time.dataset.exact.slice(11, 16));
+    if (time.classList.contains("full")) setText(time, time.dataset.exact);
+  }
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function nextZone() {
+  zone = zone === "utc" ? "here" : "utc";
+  kept.set("zone", zone);
+  tellTimes();
+  toast(zone === "utc" ? "Times in UTC" : `Times in this browser's zone, ${offset(new Date())}`);
+}
+
+// Toasts.
+
+function toast(text) {
+  const toasts = document.getElementById("toasts");
+  const element = document.createElement("p");
+  element.className = "toast";
+  element.textContent = text;
+  toasts.replaceChildren(element);
+  setTimeout(() => element.remove(), 4000);
+}
+
+async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    copyWithoutHttps(text);
+  }
+  toast(`Copied ${what}`);
+}
+
+function copyWithoutHttps(text) {
+  const area = document.createElement("textarea");
+  area.value = text;
+  area.className = "hide";
+  document.body.append(area);
+  const focused = document.activeElement;
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+  focused?.focus();
+}
+
+// Live updates. The server says what changed; the page is fetched again and what differs is put
+// in place. Rows never move while they are read: new ones are counted until they are asked for.
+
+const QUIET = 1000; // between two fetches, in milliseconds
+const live = {
+  source: null, state: "connecting", lag: 0, paused: false,
+  greeted: 0, poll: 0, hidden: 0, timer: 0, last: 0,
+};
+const seen = new Map(); // what the server last sent of each region and row
+
+const bare = (html) => html.replace(/(<time[^>]*>)[^<]*/g, "$1").replace(/ data-exact="[^"]*"/g, "");
+const rowKey = (row) => "row " + row.dataset.id;
+const regionKey = (region) => "region " + region.dataset.live;
+
+function remember() {
+  for (const row of document.querySelectorAll("tr[data-id]")) seen.set(rowKey(row), bare(row.innerHTML));
+  for (const region of document.querySelectorAll("[data-live]")) seen.set(regionKey(region), bare(region.innerHTML));
+}
+
+function show(state) {
+  live.state = state;
+  const button = document.getElementById("live");
+  const words = {
+    connecting: "connecting", live: "live", lag: `lag ${Math.round(live.lag)} s`,
+    polling: "every 5 s", paused: "paused", away: "monitor away",
+  };
+  button.dataset.state = state;
+  setText(button.querySelector("span"), words[state]);
+  button.title = state === "paused" ? "Go on with live updates" : "Pause live updates";
+}
+
+function connect() {
+  disconnect();
+  if (live.paused || !document.body.dataset.topics) return;
+  const source = new EventSource("/api/v1/stream?topics=" + encodeURIComponent(document.body.dataset.topics));
+  live.source = source;
+  live.greeted = setTimeout(startPolling, 5000);
+  source.addEventListener("hello", (event) => greeted(JSON.parse(event.data)));
+  source.addEventListener("lag", (event) => lagging(JSON.parse(event.data).lag_s));
+  for (const topic of ["tasks", "overview", "workers", "warning"]) source.addEventListener(topic, refresh);
+  source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) startPolling();
+    else if (live.state === "live" || live.state === "lag") show("away");
+  };
+}
+
+function disconnect() {
+  live.source?.close();
+  live.source = null;
+  clearTimeout(live.greeted);
+  clearInterval(live.poll);
+}
+
+function greeted(hello) {
+  clearTimeout(live.greeted);
+  clearInterval(live.poll);
+  if (live.state === "away" || live.state === "polling") refresh();
+  lagging(hello.lag_s);
+}
+
+function lagging(seconds) {
+  live.lag = seconds ?? 0;
+  show(live.lag > 2 ? "lag" : "live");
+}
+
+function startPolling() {
+  disconnect();
+  show("polling");
+  let left = 12;
+  live.poll = setInterval(() => {
+    left -= 1;
+    if (left === 0) connect();
+    else refresh();
+  }, 5000);
+}
+
+function togglePause() {
+  live.paused = !live.paused;
+  if (live.paused) {
+    disconnect();
+    show("paused");
+  } else {
+    show("connecting");
+    connect();
+    refresh();
+  }
+}
+
+function refresh() {
+  if (live.timer || live.paused) return;
+  const wait = Math.max(0, live.last + QUIET - Date.now());
+  live.timer = setTimeout(fetchPage, wait);
+}
+
+async function fetchPage() {
+  try {
+    const answer = await fetch(location.href, { cache: "no-store", credentials: "same-origin" });
+    if (answer.ok) update(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    if (live.state === "away" && live.source === null) show("polling");
+  } catch {
+    show("away");
+  } finally {
+    live.last = Date.now();
+    live.timer = 0;
+  }
+}
+
+function update(fresh) {
+  ahead = Number(fresh.body.dataset.now) - Date.now() || ahead;
+  for (const region of document.querySelectorAll("[data-live]")) {
+    const other = fresh.querySelector(`[data-live="${region.dataset.live}"]`);
+    if (other) replace(region, other, regionKey(region));
+  }
+  updateRows(fresh);
+  tellTimes();
+}
+
+function updateRows(fresh) {
+  const rows = document.querySelector("[data-rows]");
+  const others = fresh.querySelectorAll("[data-rows] tr[data-id]");
+  let newer = 0;
+  for (const other of others) {
+    const row = rows?.querySelector(`tr[data-id="${CSS.escape(other.dataset.id)}"]`);
+    if (!row) newer += 1;
+    else if (replace(row, other, rowKey(row))) blink(row);
+  }
+  const link = document.getElementById("newer");
+  if (!link || link.dataset.first === undefined) return;
+  link.hidden = newer === 0;
+  setText(link, newer === others.length && newer > 1 ? `${newer} or more newer ↑` : `${newer} newer ↑`);
+}
+
+function blink(row) {
+  row.classList.remove("fresh");
+  requestAnimationFrame(() => row.classList.add("fresh"));
+}
+
+// Puts the content of `other` into `element` if it differs; keeps the focus and what is unfolded.
+function replace(element, other, key) {
+  const html = bare(other.innerHTML);
+  if (seen.get(key) === html) return false;
+  seen.set(key, html);
+  const focused = element.contains(document.activeElement) ? place(document.activeElement) : null;
+  const open = [...element.querySelectorAll("details")].map((it) => it.open);
+  element.replaceChildren(...document.adoptNode(other).childNodes);
+  [...element.querySelectorAll("details")].forEach((it, index) => { it.open = open[index] ?? it.open; });
+  reveal(element);
+  if (focused) element.querySelector(focused)?.focus({ preventScroll: true });
+  return true;
+}
+
+function place(element) {
+  if (element.id) return "#" + CSS.escape(element.id);
+  if (element.hasAttribute("href")) return `[href="${CSS.escape(element.getAttribute("href"))}"]`;
+  return element.localName;
+}
+
+// Keyboard: the same keys as in the terminal.
+
+const GO = { o: "/", t: "/tasks", f: "/failures", d: "/dead", q: "/queues", w: "/workers" };
+let goingUntil = 0;
+
+const rows = () => [...document.querySelectorAll("main .rows tbody tr")].filter((row) => row.querySelector(".open"));
+const currentRow = () => document.activeElement?.closest?.("tbody tr");
+const typing = (element) => element.matches?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
+
+function move(by) {
+  const all = rows();
+  if (all.length === 0) return;
+  const at = all.indexOf(currentRow());
+  const to = at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, at + by));
+  all[to].querySelector(".open").focus();
+  all[to].scrollIntoView({ block: "nearest" });
+}
+
+function back() {
+  if (currentRow()) document.activeElement.blur();
+  else if (history.length > 1) history.back();
+}
+
+function mark() {
+  const row = currentRow();
+  if (!row) return;
+  row.classList.toggle("marked");
+  const count = document.querySelectorAll("tr.marked").length;
+  toast(count === 1 ? "1 row marked" : `${count} rows marked`);
+}
+
+function copyId() {
+  const marked = [...document.querySelectorAll("tr.marked[data-id]")].map((row) => row.dataset.id);
+  const one = currentRow()?.dataset.id ?? document.getElementById("id")?.textContent;
+  if (marked.length > 0) copy(marked.join("\n"), marked.length === 1 ? "the id" : `${marked.length} ids`);
+  else if (one) copy(one, "the id");
+}
+
+function unfold() {
+  const all = [...document.querySelectorAll("main details")];
+  const open = all.some((it) => !it.open);
+  for (const it of all) it.open = open;
+}
+
+const follow = (rel) => document.querySelector(`a[rel="${rel}"]`)?.click();
+const KEYS = {
+  "?": () => document.getElementById("keys").showModal(),
+  "/": () => (document.getElementById("q") ?? document.getElementById("find")).select(),
+  g: () => { goingUntil = Date.now() + 1500; },
+  j: () => move(1), k: () => move(-1), h: () => follow("prev"), l: () => follow("next"),
+  Escape: back, x: mark, y: copyId, e: unfold, p: togglePause, t: nextTheme, z: nextZone,
+};
+
+function press(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (document.querySelector("dialog[open]")) return;
+  if (typing(event.target)) {
+    if (event.key === "Escape") event.target.blur();
+    return;
+  }
+  if (kept.get("keys", "on") !== "on" && event.key !== "?") return;
+  const going = Date.now() < goingUntil && Object.hasOwn(GO, event.key);
+  goingUntil = 0;
+  if (going) {
+    event.preventDefault();
+    location.assign(GO[event.key]);
+  } else if (Object.hasOwn(KEYS, event.key)) {
+    event.preventDefault();
+    KEYS[event.key]();
+  }
+}
+
+// What needs the script is shown by it.
+function reveal(root) {
+  for (const button of root.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.onclick = () => copy(document.querySelector(button.dataset.copy).textContent, "the id");
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  ahead = Number(document.body.dataset.now) - Date.now() || 0;
+  remember();
+  tellTimes();
+  setInterval(tellTimes, 5000, document);
+  for (const id of ["theme", "help"]) document.getElementById(id).hidden = false;
+  document.getElementById("theme").onclick = nextTheme;
+  document.getElementById("help").onclick = KEYS["?"];
+  nameTheme();
+  reveal(document);
+  const keys = document.getElementById("keys-on");
+  keys.checked = kept.get("keys", "on") === "on";
+  keys.onchange = () => kept.set("keys", keys.checked ? "on" : "off");
+  document.addEventListener("keydown", press);
+  if (!document.body.dataset.topics) return;
+  const button = document.getElementById("live");
+  button.hidden = false;
+  button.onclick = togglePause;
+  connect();
+});
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(live.hidden);
+  if (!document.body.dataset.topics || live.paused) return;
+  if (document.hidden) {
+    live.hidden = setTimeout(disconnect, 30000);
+  } else if (live.source === null) {
+    connect();
+    refresh();
+  }
+});

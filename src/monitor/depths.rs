@@ -1,0 +1,162 @@
+//! How deep the queues are and who consumes them: looked at every few seconds, so that no page has
+//! to ask the broker.
+//!
+//! Nobody can be asked over AMQP which queues there are. Those are looked at that a task was sent
+//! to, as far as it was told, and those that a worker says it consumes.
+
+use super::change::{Micros, micros};
+use super::index::{self, Index};
+use crate::broker::{Broker, Depth};
+use crate::clock::Clock;
+use crate::control::{Arguments, AskError, Caller, Recipients};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+use tracing::debug;
+
+/// How often the queues are looked at.
+pub(super) const EVERY: Duration = Duration::from_secs(5);
+
+/// Workers are asked what they consume each time but so many.
+const ASK_EACH: usize = 4;
+
+/// Workers may take so long to answer, and the broker for one queue.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What was seen in the last hour is kept.
+const KEPT: usize = 720;
+
+/// More queues are not looked at.
+const QUEUES: usize = 500;
+
+/// What was last seen of the queues. Cloning is cheap; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Depths(Arc<Mutex<BTreeMap<String, Seen>>>);
+
+/// What was seen of one queue.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Seen {
+    /// `None` where there is no such queue, or it could not be looked at.
+    pub(super) depth: Option<Depth>,
+    /// When.
+    pub(super) at: Micros,
+    /// How many messages were ready, the oldest first.
+    pub(super) past: VecDeque<u32>,
+    /// Workers that said they consume it.
+    pub(super) workers: BTreeSet<String>,
+}
+
+impl Depths {
+    /// All queues that are known.
+    pub(super) fn all(&self) -> BTreeMap<String, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One of them.
+    pub(super) fn one(&self, queue: &str) -> Option<Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(queue).cloned()
+    }
+
+    /// Whether a worker said that it consumes something.
+    fn is_consumed(&self) -> bool {
+        self.all().values().any(|seen| !seen.workers.is_empty())
+    }
+
+    fn change(&self, queue: &str, change: impl FnOnce(&mut Seen)) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < QUEUES || all.contains_key(queue) {
+            change(all.entry(queue.to_owned()).or_default());
+        }
+    }
+
+    fn note(&self, queue: &str, depth: Option<Depth>, at: Micros) {
+        self.change(queue, |seen| {
+            (seen.depth, seen.at) = (depth, at);
+            if let Some(depth) = depth {
+                seen.past.push_back(depth.ready);
+            }
+            if seen.past.len() > KEPT {
+                seen.past.pop_front();
+            }
+        });
+    }
+
+    fn note_consumers(&self, consumers: &BTreeMap<String, BTreeSet<String>>) {
+        for queue in consumers.keys() {
+            self.change(queue, |_| {});
+        }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (queue, seen) in all.iter_mut() {
+            seen.workers = consumers.get(queue).cloned().unwrap_or_default();
+        }
+    }
+}
+
+/// Looks at the queues.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) broker: Broker,
+    pub(super) index: Index,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) depths: Depths,
+}
+
+impl Watch {
+    /// Looks again and again. Never ends.
+    pub(super) async fn run(&self) {
+        let mut caller = None;
+        let mut every = tokio::time::interval(EVERY);
+        for round in 0_usize.. {
+            every.tick().await;
+            if !self.broker.is_connected() {
+                caller = None;
+                continue;
+            }
+            let is_due = round.is_multiple_of(ASK_EACH) || !self.depths.is_consumed();
+            if is_due && let Err(error) = self.ask(&mut caller).await {
+                debug!(%error, "workers are not asked what they consume");
+                caller = None;
+            }
+            self.look().await;
+        }
+    }
+
+    /// Asks workers what they consume.
+    async fn ask(&self, caller: &mut Option<Caller>) -> Result<(), AskError> {
+        let open = match caller.take() {
+            Some(open) => open,
+            None => Caller::open(&self.broker).await?,
+        };
+        let open = caller.insert(open);
+        let nobody = Arguments::new();
+        let answers = open.ask("active_queues", nobody, Recipients::All, PATIENCE).await?;
+        let mut consumers = BTreeMap::<String, BTreeSet<String>>::new();
+        for (node, reply) in answers.replies {
+            let queues = reply.value.as_array().into_iter().flatten();
+            for name in queues.filter_map(|queue| queue.get("name")?.as_str()) {
+                consumers.entry(name.to_owned()).or_default().insert(node.clone());
+            }
+        }
+        self.depths.note_consumers(&consumers);
+        Ok(())
+    }
+
+    async fn look(&self) {
+        let told = self.index.read(index::tasks::queues).await.unwrap_or_default();
+        let known = self.depths.all().into_keys();
+        let queues: BTreeSet<String> = known.chain(told).take(QUEUES).collect();
+        for queue in queues {
+            let looked = timeout(PATIENCE, self.broker.depth(&queue)).await;
+            let depth = match looked {
+                Ok(Ok(depth)) => depth,
+                Ok(Err(error)) => {
+                    debug!(queue, %error, "a queue cannot be looked at");
+                    None
+                }
+                Err(_) => return,
+            };
+            self.depths.note(&queue, depth, micros(self.clock.now()));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Questions about failures that are the same.
+
+use super::super::change::Micros;
+use super::IndexError;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+const HOUR: Micros = 3_600_000_000;
+
+/// The trend has so many hours.
+const HOURS: i64 = 24;
+
+/// So many names of tasks are told of one kind.
+const NAMES: i64 = 3;
+
+/// A kind of failure.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) struct FailureRow {
+    pub(in super::super) id: i64,
+    /// Type and message without what differs.
+    pub(in super::super) title: String,
+    /// The exception's type.
+    pub(in super::super) kind: String,
+    /// How often it has happened.
+    pub(in super::super) count: i64,
+    /// Tasks that have failed so and were not dealt with.
+    pub(in super::super) open: i64,
+    pub(in super::super) first: Micros,
+    pub(in super::super) last: Micros,
+}
+
+/// What is told of a kind of failure beside itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in super::super) struct Spread {
+    /// Tasks that it happened in, the most frequent first; not all where there are many.
+    pub(in super::super) names: Vec<String>,
+    /// How often in each of the last 24 hours, the oldest first.
+    pub(in super::super) hours: Vec<i64>,
+}
+
+/// What the list goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in super::super) enum FailureOrder {
+    /// The last that happened first.
+    #[default]
+    Last,
+    /// The most frequent first.
+    Count,
+}
+
+const COLUMNS: &str = "id, title, kind, count, open, first, last";
+
+/// How many kinds of failure nobody has dealt with.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn failing(connection: &Connection) -> Result<i64, IndexError> {
+    let mut query = connection.prepare_cached("SELECT count(*) FROM failure WHERE open > 0")?;
+    Ok(query.query_row([], |row| row.get(0))?)
+}
+
+/// One kind of failure.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn failure(
+    connection: &Connection,
+    id: i64,
+) -> Result<Option<FailureRow>, IndexError> {
+    let sql = format!("SELECT {COLUMNS} FROM failure WHERE id = ?1");
+    Ok(connection.prepare_cached(&sql)?.query_row([id], kind).optional()?)
+}
+
+/// The kinds of failure that happened since `since`, at most `limit`, with their spread at `now`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn failures(
+    connection: &Connection,
+    since: Micros,
+    order: FailureOrder,
+    limit: usize,
+    now: Micros,
+) -> Result<Vec<(FailureRow, Spread)>, IndexError> {
+    let order = match order {
+        FailureOrder::Last => "last",
+        FailureOrder::Count => "count",
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM failure WHERE last >= ?1 ORDER BY {order} DESC, id DESC LIMIT ?2"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let rows =
+        query.query_map((since, limit as i64), kind)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    rows.into_iter()
+        .map(|row| Ok((spread(connection, row.id, now)?, row)))
+        .map(|it| it.map(|(spread, row)| (row, spread)))
+        .collect()
+}
+
+fn spread(connection: &Connection, id: i64, now: Micros) -> Result<Spread, IndexError> {
+    let mut names = connection.prepare_cached(
+        "SELECT word.text FROM failure_hour JOIN word ON word.id = failure_hour.name
+         WHERE failure = ?1 GROUP BY word.id ORDER BY sum(count) DESC LIMIT ?2",
+    )?;
+    let names = names.query_map((id, NAMES), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let begin = now - now % HOUR - (HOURS - 1) * HOUR;
+    let mut hours = vec![0; HOURS as usize];
+    let mut query = connection.prepare_cached(
+        "SELECT hour, sum(count) FROM failure_hour WHERE failure = ?1 AND hour >= ?2 GROUP BY hour",
+    )?;
+    let mut rows = query.query((id, begin))?;
+    while let Some(row) = rows.next()? {
+        let at = (row.get::<_, Micros>(0)? - begin) / HOUR;
+        if let Some(hour) = usize::try_from(at).ok().and_then(|at| hours.get_mut(at)) {
+            *hour = row.get(1)?;
+        }
+    }
+    Ok(Spread { names, hours })
+}
+
+fn kind(row: &Row<'_>) -> rusqlite::Result<FailureRow> {
+    Ok(FailureRow {
+        id: row.get("id")?,
+        title: row.get("title")?,
+        kind: row.get("kind")?,
+        count: row.get("count")?,
+        open: row.get("open")?,
+        first: row.get("first")?,
+        last: row.get("last")?,
+    })
+}

@@ -1,0 +1,179 @@
+//! What stands around every page: the bar, warnings, the foot.
+
+use super::super::change::{Micros, micros};
+use super::super::http::Pages;
+use super::super::index::{self, IndexError};
+use super::super::status::Status;
+use super::assets;
+use super::shown::{count, plain, took};
+use rusqlite::Connection;
+use std::time::Duration;
+
+/// Behind so far, the pages say so.
+const LATE: Duration = Duration::from_secs(30);
+
+/// A worker that has been silent for longer is no news.
+const HOUR: Micros = 3_600_000_000;
+
+/// So many workers are named in a warning.
+const NAMED: usize = 3;
+
+/// Which page it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Overview,
+    Tasks,
+    Failures,
+    Dead,
+    Queues,
+    Workers,
+    About,
+    Nowhere,
+}
+
+/// What stands around a page.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) css: String,
+    pub(super) js: String,
+    pub(super) icon: String,
+    /// What the page is told of while it is open.
+    pub(super) topics: &'static str,
+    /// The server's time, in milliseconds.
+    pub(super) now: i64,
+    pub(super) title: String,
+    pub(super) links: Vec<Link>,
+    pub(super) warnings: Vec<String>,
+    pub(super) broker: String,
+    pub(super) version: &'static str,
+}
+
+/// A page in the bar.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) href: &'static str,
+    pub(super) text: &'static str,
+    pub(super) is_current: bool,
+    /// A number beside it, where somebody should look.
+    pub(super) badge: Option<String>,
+}
+
+/// What every page needs of the index.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// Kinds of failure that nobody has dealt with.
+    pub(super) failing: i64,
+    /// Dead letters that nobody has dealt with.
+    pub(super) dead: i64,
+    /// Workers that say nothing any more.
+    pub(super) lost: Vec<String>,
+}
+
+impl Facts {
+    /// # Errors
+    /// When the index cannot be read.
+    pub(super) fn read(connection: &Connection, now: Micros) -> Result<Self, IndexError> {
+        let dead = index::dead::states(connection)?;
+        let open = dead.iter().find(|(state, _)| state == "open");
+        Ok(Self {
+            failing: index::failures::failing(connection)?,
+            dead: open.map_or(0, |(_, count)| *count),
+            lost: index::workers::lost(connection, now - HOUR)?,
+        })
+    }
+}
+
+impl Frame {
+    /// The frame of a page, as of `now`.
+    pub(super) fn new(pages: &Pages, place: Place, facts: &Facts, now: Micros) -> Self {
+        let bare = Self::bare(place);
+        let broker = pages.broker.address().map_or(String::new(), |it| plain(&it.to_string()));
+        let mut frame = Self {
+            now: now / 1_000,
+            title: plain(&pages.settings.title),
+            warnings: warnings(&pages.status, facts),
+            broker,
+            ..bare
+        };
+        frame.badge("/failures", facts.failing);
+        frame.badge("/dead", facts.dead);
+        frame
+    }
+
+    /// A frame without anything that would have to be asked.
+    pub(super) fn bare(place: Place) -> Self {
+        let links = LINKS.iter().map(|(at, href, text)| Link {
+            href,
+            text,
+            is_current: *at == place,
+            badge: None,
+        });
+        Self {
+            css: assets::css(),
+            js: assets::js(),
+            icon: assets::icon(),
+            topics: place.topics(),
+            now: micros(std::time::SystemTime::now()) / 1_000,
+            title: "celeriac".to_owned(),
+            links: links.collect(),
+            warnings: Vec::new(),
+            broker: String::new(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    fn badge(&mut self, href: &str, number: i64) {
+        if let Some(link) = self.links.iter_mut().find(|link| link.href == href)
+            && number > 0
+        {
+            link.badge = Some(count(number));
+        }
+    }
+}
+
+const LINKS: &[(Place, &str, &str)] = &[
+    (Place::Overview, "/", "Overview"),
+    (Place::Tasks, "/tasks", "Tasks"),
+    (Place::Failures, "/failures", "Failures"),
+    (Place::Dead, "/dead", "Dead letters"),
+    (Place::Queues, "/queues", "Queues"),
+    (Place::Workers, "/workers", "Workers"),
+    (Place::About, "/about", "About"),
+];
+
+impl Place {
+    fn topics(self) -> &'static str {
+        match self {
+            Self::Overview | Self::Failures | Self::Queues | Self::About => "overview",
+            Self::Tasks => "tasks",
+            Self::Workers => "workers",
+            Self::Dead | Self::Nowhere => "",
+        }
+    }
+}
+
+fn warnings(status: &Status, facts: &Facts) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !status.is_reading() {
+        warnings.push(
+            "No events are read now: the broker is away, or the stream of events is missing"
+                .to_owned(),
+        );
+    } else if let Some(lag) = status.lag().filter(|lag| *lag > LATE) {
+        let lag = Micros::try_from(lag.as_micros()).unwrap_or(Micros::MAX);
+        warnings.push(format!(
+            "These pages are {} behind: older events are still being read",
+            took(lag)
+        ));
+    }
+    match facts.lost.as_slice() {
+        [] => {}
+        lost if lost.len() <= NAMED => {
+            warnings.extend(
+                lost.iter().map(|name| format!("Worker {} says nothing any more", plain(name))),
+            );
+        }
+        lost => warnings.push(format!("{} workers say nothing any more", lost.len())),
+    }
+    warnings
+}

@@ -1,0 +1,60 @@
+//! The pages: HTML that is whole without a script, from what the index says.
+//!
+//! One file per page, each with its template beside it. A handler asks the index once, in one
+//! snapshot, for what the page shows and for what every page shows ([`frame::Facts`]). How values
+//! look is in [`shown`], what is drawn in [`draw`].
+
+mod about;
+mod assets;
+mod dead;
+mod draw;
+mod failures;
+mod frame;
+mod overview;
+mod queues;
+mod range;
+mod shown;
+mod task;
+mod tasks;
+mod trouble;
+mod workers;
+
+use super::http::Pages;
+use askama::Template;
+use axum::Router;
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use trouble::Trouble;
+
+/// Everything that a browser is shown.
+pub(super) fn router() -> Router<Pages> {
+    Router::new()
+        .route("/", get(overview::show))
+        .route("/tasks", get(tasks::show))
+        .route("/tasks/{id}", get(task::show))
+        .route("/failures", get(failures::show))
+        .route("/dead", get(dead::show))
+        .route("/dead/{offset}", get(dead::one))
+        .route("/queues", get(queues::show))
+        .route("/queues/{name}", get(queues::one))
+        .route("/workers", get(workers::show))
+        .route("/workers/{name}", get(workers::one))
+        .route("/about", get(about::show))
+        .route("/assets/{name}", get(assets::serve))
+        .fallback(trouble::missing)
+}
+
+/// What a handler answers with.
+type Answer = Result<Response, Trouble>;
+
+/// What an address asks for, if that can be read.
+type Asking<T> = Result<Query<T>, QueryRejection>;
+
+/// A rendered page.
+fn page(template: &impl Template) -> Answer {
+    let html = template.render().map_err(|error| Trouble::Broken(error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response())
+}

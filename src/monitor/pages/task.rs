@@ -1,0 +1,249 @@
+//! One task: its life, its attempts, what it was called with, and what it belongs to.
+
+use super::super::change::{Micros, micros};
+use super::super::http::Pages;
+use super::super::index::failures::FailureRow;
+use super::super::index::{self, AttemptRow, IndexError, TaskRow};
+use super::super::state::State;
+use super::frame::{Facts, Frame, Place};
+use super::shown::{self, Html};
+use super::tasks::address;
+use super::trouble::Trouble;
+use super::{Answer, draw, page};
+use askama::Template;
+use axum::extract::{Path, State as Given};
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+/// Longer values are folded, in bytes.
+const FOLDED: usize = 1_000;
+
+/// So many children are shown.
+const CHILDREN: usize = 50;
+
+#[derive(Template)]
+#[template(path = "task.html")]
+struct Page {
+    frame: Frame,
+    name: String,
+    id: String,
+    mark: Html,
+    verdict: Html,
+    timeline: Html,
+    error: Option<String>,
+    times: Vec<Fact>,
+    attempts: Vec<Attempt>,
+    values: Vec<Fact>,
+    facts: Vec<Fact>,
+    family: Vec<Relative>,
+}
+
+/// A term and what is known of it.
+pub(super) struct Fact {
+    pub(super) term: &'static str,
+    pub(super) value: Html,
+}
+
+struct Attempt {
+    no: i64,
+    mark: Html,
+    run: String,
+    place: String,
+    when: Html,
+    error: Option<String>,
+    traceback: Option<String>,
+    size: String,
+    is_open: bool,
+}
+
+/// A task that has to do with this one.
+struct Relative {
+    role: &'static str,
+    mark: Html,
+    href: String,
+    name: String,
+    id: String,
+}
+
+/// What the index says.
+struct Found {
+    facts: Facts,
+    task: TaskRow,
+    attempts: Vec<AttemptRow>,
+    family: Vec<(&'static str, TaskRow)>,
+    failure: Option<FailureRow>,
+}
+
+/// `GET /tasks/{id}`
+pub(super) async fn show(Given(pages): Given<Pages>, Path(id): Path<String>) -> Answer {
+    let now = micros(pages.clock.now());
+    let found = pages.index.read(move |connection| find(connection, &id, now)).await?;
+    let found = found.ok_or(Trouble::Missing("task"))?;
+    let task = &found.task;
+    let is_bad = task.state != State::Success;
+    // The newest attempt stands below, with the same error.
+    let is_told = found.attempts.last().is_some_and(|last| last.attempt.error == task.error);
+    page(&Page {
+        frame: Frame::new(&pages, Place::Tasks, &found.facts, now),
+        name: shown::line(task.name.as_deref().unwrap_or("(name not told)")),
+        id: shown::plain(&task.id),
+        mark: shown::state(task.state),
+        verdict: verdict(task, &found.attempts, now),
+        timeline: timeline(task, &found.attempts, now),
+        error: task.error.as_deref().filter(|_| is_bad && !is_told).map(shown::plain),
+        times: times(task, now),
+        attempts: found.attempts.iter().rev().enumerate().map(Attempt::new).collect(),
+        values: values(task),
+        facts: facts(task, found.failure.as_ref(), now),
+        family: found.family.iter().map(Relative::new).collect(),
+    })
+}
+
+fn find(connection: &Connection, id: &str, now: Micros) -> Result<Option<Found>, IndexError> {
+    let Some((task, attempts)) = index::tasks::one(connection, id)? else { return Ok(None) };
+    let by = |condition: &str, id: &str, limit| {
+        let parameters = vec![Value::Text(id.to_owned())];
+        Ok::<_, IndexError>(
+            index::tasks::list(connection, (condition, parameters), None, limit)?.tasks,
+        )
+    };
+    let mut family = Vec::new();
+    let parent = task.parent.as_deref().filter(|parent| task.root.as_deref() != Some(parent));
+    for (role, id) in [("root", task.root.as_deref()), ("parent", parent)] {
+        if let Some(id) = id {
+            family.extend(by("id = ?", id, 1)?.into_iter().map(|it| (role, it)));
+        }
+    }
+    let children = by("parent = ?", &task.id, CHILDREN)?;
+    family.extend(children.into_iter().rev().map(|it| ("child", it)));
+    let failure =
+        task.failure.map(|id| index::failures::failure(connection, id)).transpose()?.flatten();
+    Ok(Some(Found { facts: Facts::read(connection, now)?, task, attempts, family, failure }))
+}
+
+/// What there is to say beside the state.
+fn verdict(task: &TaskRow, attempts: &[AttemptRow], now: Micros) -> Html {
+    let since = |at: Option<Micros>| at.map(|at| shown::took((now - at).max(0)));
+    let text = match task.state {
+        State::Started => since(task.started).map(|it| format!("for {it}")),
+        State::Scheduled => return shown::some(task.eta, |eta| shown::ago(eta, now)),
+        state if state.is_open() => since(Some(task.changed)).map(|it| format!("for {it}")),
+        _ if attempts.len() > 1 => Some(format!("after {} attempts", attempts.len())),
+        _ => None,
+    };
+    text.map_or_else(Html::default, |text| Html::text(&text))
+}
+
+fn timeline(task: &TaskRow, attempts: &[AttemptRow], now: Micros) -> Html {
+    let until = match task.ended {
+        Some(ended) => ended,
+        None if matches!(task.state, State::Started) => now,
+        None => task.changed,
+    };
+    draw::timeline(task.sent, task.received, attempts, until)
+}
+
+fn times(task: &TaskRow, now: Micros) -> Vec<Fact> {
+    let full = |at: Option<Micros>| shown::some(at, shown::full);
+    let mut times = vec![
+        Fact::new("Sent", full(task.sent)),
+        Fact::new("Received", full(task.received)),
+        Fact::new("Started", full(task.started)),
+        Fact::new("Ended", full(task.ended)),
+        Fact::new("Wait", Html::text(&shown::some_took(task.wait))),
+        Fact::new("Run", Html::text(&shown::some_took(task.run))),
+    ];
+    times.extend(task.eta.map(|at| Fact::new("Not before", shown::full(at))));
+    times.extend(task.expires.map(|at| Fact::new("Expires", shown::full(at))));
+    times.push(Fact::new("Last told", shown::ago(task.changed, now)));
+    times
+}
+
+fn values(task: &TaskRow) -> Vec<Fact> {
+    vec![
+        Fact::new("Positional", value(task.args.as_deref())),
+        Fact::new("Named", value(task.kwargs.as_deref())),
+        Fact::new("Result", value(task.result.as_deref())),
+    ]
+}
+
+/// A value as Python shows it, folded when it is long.
+fn value(text: Option<&str>) -> Html {
+    let Some(text) = text else { return Html::safe("<p class=\"soft\">–</p>".to_owned()) };
+    let shown = format!("<pre class=\"value\" tabindex=\"0\">{}</pre>", shown::escaped(text));
+    Html::safe(if text.len() <= FOLDED {
+        shown
+    } else {
+        format!("<details><summary>{}</summary>{shown}</details>", shown::size(text.len()))
+    })
+}
+
+fn facts(task: &TaskRow, failure: Option<&FailureRow>, now: Micros) -> Vec<Fact> {
+    let mut facts = vec![
+        Fact::new("Queue", shown::some(task.queue.as_deref(), |it| to("queues", it))),
+        Fact::new("Worker", shown::some(task.worker.as_deref(), |it| to("workers", it))),
+        Fact::new("Retries", Html::text(&shown::count(task.retries))),
+        Fact::new("Lost with a worker", Html::text(&times_over(task.redelivered))),
+    ];
+    if let Some(failure) = failure {
+        let all = shown::counted(failure.count, "failure", "failures");
+        let same = Html::link(&address(&format!("sig:{}", failure.id), None), &all);
+        facts.push(Fact::new("Same error", same));
+    }
+    if let Some(name) = &task.name {
+        let filter = format!("name:{}", crate::filter::quoted(name));
+        facts.push(Fact::new("Same name", Html::link(&address(&filter, None), "all of them")));
+    }
+    facts.extend(task.resolved.map(|at| Fact::new("Resolved", shown::ago(at, now))));
+    facts
+}
+
+fn to(pages: &str, name: &str) -> Html {
+    Html::link(&format!("/{pages}/{}", shown::in_address(name)), name)
+}
+
+fn times_over(number: i64) -> String {
+    match number {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        number => format!("{} times", shown::count(number)),
+    }
+}
+
+impl Fact {
+    pub(super) fn new(term: &'static str, value: Html) -> Self {
+        Self { term, value }
+    }
+}
+
+impl Attempt {
+    fn new((at, row): (usize, &AttemptRow)) -> Self {
+        let it = &row.attempt;
+        let ran = it.started.zip(it.ended).map(|(started, ended)| (ended - started).max(0));
+        let worker = row.worker.as_deref().map(shown::plain).unwrap_or_default();
+        let pid = it.pid.map_or(String::new(), |pid| format!(", pid {pid}"));
+        Self {
+            no: it.no,
+            mark: it.outcome.map_or_else(|| shown::state(State::Started), shown::state),
+            run: shown::some_took(ran),
+            place: format!("{worker}{pid}"),
+            when: shown::some(it.started.or(it.ended), shown::clock),
+            error: it.error.as_deref().map(shown::plain),
+            size: shown::size(it.traceback.as_ref().map_or(0, String::len)),
+            traceback: it.traceback.as_deref().map(shown::plain),
+            is_open: at == 0,
+        }
+    }
+}
+
+impl Relative {
+    fn new((role, task): &(&'static str, TaskRow)) -> Self {
+        Self {
+            role,
+            mark: shown::state(task.state),
+            href: format!("/tasks/{}", shown::in_address(&task.id)),
+            name: shown::line(task.name.as_deref().unwrap_or("(name not told)")),
+            id: shown::plain(&task.id),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What the pages say, without a browser.
+
+use super::scene::{HOSTILE, Scene};
+use crate::rig::eventually;
+use serde_json::json;
+
+#[tokio::test]
+async fn every_page_has_what_happened() {
+    let scene = Scene::start().await;
+    let good = scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    let bad = scene.run("shop.fail", &("x",), "FAILURE").await;
+    let worker = scene.monitor.get("/api/v1/workers").await[0]["name"].as_str().unwrap().to_owned();
+    eventually("the queue to be looked at", async || {
+        scene.page("/queues").await.contains("consumed")
+    })
+    .await;
+    eventually("the letter to be in the archive", async || {
+        scene.page("/dead").await.contains("exhausted")
+    })
+    .await;
+
+    let list = scene.page("/tasks").await;
+    let places = [&good, &bad].map(|id| list.find(&format!("data-id=\"{id}\"")).unwrap());
+    assert!(places[1] < places[0], "the newest first");
+    for (path, texts) in [
+        ("/", vec!["shop.add", "CardDeclined", "default", worker.as_str(), "<svg"]),
+        ("/tasks", vec!["2 tasks of 2", "CardDeclined(&#39;order 42: code 51&#39;)", "(1, 2)"]),
+        (&format!("/tasks/{bad}"), vec!["after 2 attempts", "Traceback", "#2", "#1", "Same error"]),
+        (&format!("/tasks/{good}"), vec!["<pre class=\"value\" tabindex=\"0\">3</pre>", "(1, 2)"]),
+        ("/failures", vec!["CardDeclined", "shop.fail", "1 kind of failure"]),
+        ("/queues", vec!["default", "consumed"]),
+        ("/queues/default", vec![worker.as_str(), "Wait, p95"]),
+        ("/workers", vec![worker.as_str(), "1 up, 0 lost, 0 offline", "celeriac"]),
+        (&format!("/workers/{worker}"), vec!["shop.add", "shop.fail", "Begun since start"]),
+        ("/dead", vec!["shop.fail", "1 letter of 1 kept", "exhausted"]),
+        ("/dead/0", vec![bad.as_str(), "order 42: code 51", "shop.fail"]),
+        ("/about", vec![env!("CARGO_PKG_VERSION"), "Being read", "yes"]),
+    ] {
+        let page = scene.page(path).await;
+        for text in texts {
+            assert!(page.contains(text), "{path} has no {text}: {page}");
+        }
+        assert_eq!(page.matches("<h1").count(), 1, "{path}");
+        assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    }
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_that_is_shown_becomes_markup() {
+    let scene = Scene::start().await;
+    let id = scene.run(HOSTILE, &(HOSTILE,), "FAILURE").await;
+    eventually("the letter", async || scene.page("/dead").await.contains("Hostile")).await;
+    let worker = scene.monitor.get("/api/v1/workers").await[0]["name"].as_str().unwrap().to_owned();
+    let pages = [
+        "/".to_owned(),
+        "/tasks".to_owned(),
+        format!("/tasks/{id}"),
+        "/failures".to_owned(),
+        format!("/workers/{worker}"),
+        "/dead".to_owned(),
+        "/dead/0".to_owned(),
+        "/tasks?q=%3Cscript%3Ealert(1)".to_owned(),
+        "/tasks?q=%22%3E%3Cscript%3E".to_owned(),
+        "/dead?q=%22%3E%3Cscript%3E".to_owned(),
+    ];
+    for path in pages {
+        let page = scene.page(&path).await;
+        assert_eq!(page.matches("<script").count(), 1, "{path}: only ours: {page}");
+        assert!(!page.contains(['\u{1b}', '\u{202e}']), "{path} obeys what it should show");
+        for inline in [" style=", "<style", " onclick=", " onload=", "javascript:"] {
+            assert!(!page.contains(inline), "{path} has {inline}, which its policy forbids");
+        }
+    }
+    assert!(scene.page(&format!("/tasks/{id}")).await.contains("&lt;script&gt;"));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_narrows_and_says_what_is_wrong_and_what_would_find_more() {
+    let scene = Scene::start().await;
+    let good = scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    let bad = scene.run("shop.fail", &("x",), "FAILURE").await;
+
+    let page = scene.page("/tasks?q=state:failure").await;
+    assert!(page.contains(&bad) && !page.contains(&good), "{page}");
+    assert!(page.contains("1 task of 2"), "{page}");
+    let page = scene.page("/tasks?q=state:failure%20quue:x").await;
+    assert!(page.contains("^^^^") && page.contains("did you mean `queue`?"), "{page}");
+    assert!(page.contains("value=\"state:failure quue:x\""), "what was written stays: {page}");
+    let page = scene.page("/tasks?q=state:revoked%20name:shop.add").await;
+    assert!(page.contains("1 task without state:revoked"), "{page}");
+    assert!(page.contains("href=\"/tasks?q=name:shop.add\""), "{page}");
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_list_goes_on_and_what_is_not_there_is_said() {
+    let scene = Scene::start().await;
+    for _ in 0..52 {
+        scene.send("shop.add", &(1, 2)).await;
+    }
+    let last = scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    eventually("all of them", async || {
+        scene.monitor.get("/api/v1/states").await == json!({"SUCCESS": 53})
+    })
+    .await;
+    let newest = scene.page("/tasks").await;
+    assert_eq!(newest.matches("data-id=").count(), 50);
+    let older = newest.split("rel=\"next\" href=\"").nth(1).unwrap().split('"').next().unwrap();
+    let page = scene.page(older).await;
+    assert_eq!(page.matches("data-id=").count(), 3);
+    assert!(!page.contains(&last) && page.contains("rel=\"prev\""), "{page}");
+
+    for (path, text) in [
+        ("/tasks/nobody", "No such task"),
+        ("/workers/nobody", "There is no such worker."),
+        ("/queues/nobody", "There is no such queue."),
+        ("/dead/9", "There is no such dead letter."),
+        ("/nothing", "There is no such page."),
+        ("/assets/monitor.000000000000.css", "There is no such file."),
+    ] {
+        let answer = scene.monitor.ask(path).await;
+        assert_eq!(answer.status(), 404, "{path}");
+        assert!(answer.text().await.unwrap().contains(text), "{path}");
+    }
+    assert_eq!(scene.monitor.ask("/tasks?before=x").await.status(), 400);
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_taken_from_elsewhere_and_all_of_it_is_small() {
+    let scene = Scene::start().await;
+    scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    let answer = scene.monitor.ask("/").await;
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let page = answer.text().await.unwrap();
+    let mut bytes = page.len();
+    let mut assets = 0;
+    for part in page.split("/assets/").skip(1) {
+        let answer =
+            scene.monitor.ask(&format!("/assets/{}", part.split('"').next().unwrap())).await;
+        assert!(answer.headers()["cache-control"].to_str().unwrap().contains("immutable"));
+        bytes += answer.bytes().await.unwrap().len();
+        assets += 1;
+    }
+    assert!(assets == 3 && bytes < 150_000, "{assets} files, {bytes} bytes");
+    assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
+    scene.stop().await;
+}

@@ -1,0 +1,101 @@
+//! Something to look at: a worker, a monitor, and tasks of every kind.
+
+use super::Shown;
+use crate::rig::{Rig, Running, add, config};
+use celeriac::backoff::Backoff;
+use celeriac::events::Tasks;
+use celeriac::handler::{Failure, Output, Registry, TaskError};
+use celeriac::publisher::SendOptions;
+use celeriac::task::RetryPolicy;
+use celeriac::topology::QueueKind;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+
+/// What a page would run if it wrote names as they are.
+pub(super) const HOSTILE: &str = "<script>document.title='taken'</script>\"'&\u{1b}[2J\u{202e}";
+
+/// A worker, and a monitor of it.
+pub(super) struct Scene {
+    _rig: Rig,
+    pub(super) worker: Running,
+    pub(super) monitor: Shown,
+    /// `shop.wait` waits for one of these.
+    pub(super) gate: Arc<Semaphore>,
+    _folder: TempDir,
+}
+
+impl Scene {
+    pub(super) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other settings of the monitor.
+    pub(super) async fn with(change: impl FnOnce(&mut celeriac::monitor::Settings)) -> Self {
+        let (rig, folder) = (Rig::start().await, tempfile::tempdir().unwrap());
+        let gate = Arc::new(Semaphore::new(0));
+        let mut config = config(&rig.url(), QueueKind::Quorum);
+        config.events.tasks = Tasks::Always;
+        let worker = Running::with(config, registry(&gate)).await;
+        let mut config = celeriac::config::Config::from(rig.url());
+        config.monitor.listen = "127.0.0.1:0".to_owned();
+        config.monitor.data_dir = folder.path().display().to_string();
+        change(&mut config.monitor);
+        let monitor = Shown::with(config).await;
+        Self { _rig: rig, worker, monitor, gate, _folder: folder }
+    }
+
+    /// Sends a task, and waits until the monitor shows it in this state.
+    pub(super) async fn run(&self, task: &str, args: &impl Serialize, state: &str) -> String {
+        let id = self.send(task, args).await;
+        self.monitor.until(&id, state).await;
+        id
+    }
+
+    /// Sends a task, which is tried twice.
+    pub(super) async fn send(&self, task: &str, args: &impl Serialize) -> String {
+        let (first, max) = (Duration::from_millis(10), Duration::from_millis(10));
+        let backoff = Backoff { first, factor: 1.0, max, jitter: 0.0 };
+        let retry = RetryPolicy { max_retries: Some(1), backoff, ..RetryPolicy::default() };
+        let options = SendOptions::default().queue("default").retry(retry);
+        let client = self.worker.app.client();
+        client.send(task, args, &(), options).await.unwrap().id.to_string()
+    }
+
+    /// The page at `path`, which must be there.
+    pub(super) async fn page(&self, path: &str) -> String {
+        let answer = self.monitor.ask(path).await;
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        text
+    }
+
+    pub(super) async fn stop(self) {
+        self.gate.add_permits(1_000);
+        self.monitor.stop().await;
+        self.worker.stop().await;
+    }
+}
+
+fn registry(gate: &Arc<Semaphore>) -> Registry {
+    let mut registry = Registry::new();
+    add(&mut registry, "shop.add", |_, _| Box::pin(async { Ok(Output::new(3)) }));
+    add(&mut registry, HOSTILE, |_, _| {
+        Box::pin(async { Err(Failure::Error(TaskError::new("Hostile", HOSTILE))) })
+    });
+    add(&mut registry, "shop.fail", |_, _| {
+        Box::pin(async { Err(Failure::Error(TaskError::new("CardDeclined", "order 42: code 51"))) })
+    });
+    let gate = Arc::clone(gate);
+    add(&mut registry, "shop.wait", move |_, _| {
+        let gate = Arc::clone(&gate);
+        Box::pin(async move {
+            gate.acquire().await.expect("it is never closed").forget();
+            Ok(Output::new("waited"))
+        })
+    });
+    registry
+}
