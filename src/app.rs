@@ -1,7 +1,6 @@
 //! Puts the parts together as a configuration asks for them.
 
 mod rehearsal;
-mod telling;
 pub mod testing;
 
 use crate::broker::{Broker, ConnectError, DeclareError};
@@ -9,6 +8,7 @@ use crate::client::Client;
 use crate::client::ResultHandle;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Loader};
+use crate::events::{Events, Telling};
 use crate::handler::{Registry, TaskSet};
 use crate::ids::TaskId;
 use crate::publisher::Publisher;
@@ -20,7 +20,6 @@ use crate::worker::Worker;
 use rehearsal::Rehearsal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use telling::Telling;
 use tokio::sync::watch;
 
 /// A configuration with its connection to the broker. Cloning is cheap.
@@ -104,7 +103,10 @@ impl App {
         let security = Security::open(&config.security, clock.now())?;
         let deadline = config.publisher.deadline;
         let results = results::open(&config.results, &broker, deadline)?;
-        let telling = Telling::start(&config.events, &topology, &broker, &clock).map(Arc::new);
+        let events = Events::of_sender(&config.events, &clock).filter(|_| !broker.is_in_memory());
+        let telling = events
+            .as_ref()
+            .map(|events| Arc::new(Telling::start(events.clone(), &topology, &broker)));
         let publisher = Publisher::new(
             broker,
             config.publisher.clone(),
@@ -113,9 +115,7 @@ impl App {
             router,
             Arc::clone(&clock),
         );
-        let publisher = publisher
-            .telling(telling.as_ref().map(|telling| telling.events.clone()))
-            .signing(security.clone());
+        let publisher = publisher.telling(events).signing(security.clone());
         let client = Client::new(publisher, results);
         let (config, entries) = (Arc::new(config), Arc::new(watch::Sender::new(entries)));
         Ok(Self { config, client, clock, entries, rehearsal, telling, security })
@@ -247,17 +247,19 @@ pub fn scheduler(
     entries: watch::Receiver<Entries>,
 ) -> Result<Scheduler, AppError> {
     let topology = config.topology();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     Ok(Scheduler {
         name: crate::ids::expand_name(&config.scheduler.name, "scheduler"),
         settings: config.scheduler.clone(),
         broker: config.broker.clone(),
         publisher: config.publisher.clone(),
-        security: Security::open(&config.security, SystemClock.now())?,
+        security: Security::open(&config.security, clock.now())?,
         router: Router::from_settings(&topology)?,
         topology,
         tasks: config.tasks.clone(),
         entries,
-        clock: Arc::new(SystemClock),
+        events: Events::of_sender(&config.events, &clock),
+        clock,
         status: Status::default(),
     })
 }

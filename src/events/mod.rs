@@ -16,12 +16,14 @@ mod event;
 mod publish;
 mod settings;
 mod switch;
+mod telling;
 mod told;
 mod write;
 
 pub use event::{Event, Load, ReceivedTask, SentTask};
 pub use settings::{Payload, Settings, Tasks};
 pub use switch::{Switch, Turned};
+pub(crate) use telling::Telling;
 pub use told::{Told, UnreadableEvent, read};
 
 use crate::clock::{Clock, LogicalClock};

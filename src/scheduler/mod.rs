@@ -45,6 +45,7 @@ pub use sun::{Sun, SunEvent};
 
 use crate::broker::{self, Broker, ConnectError, Deliveries};
 use crate::clock::Clock;
+use crate::events::{Events, Telling};
 use crate::publisher::{self, Publisher};
 use crate::security::Security;
 use crate::shutdown::Shutdown;
@@ -84,6 +85,8 @@ pub struct Scheduler {
     pub router: Router,
     /// What it sends. Whoever has the other end may send others at any time.
     pub entries: watch::Receiver<Entries>,
+    /// Where it tells monitors what it sends, if anywhere.
+    pub events: Option<Events>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// What it tells about itself.
@@ -120,7 +123,12 @@ impl Scheduler {
         let mut settings = self.broker.clone();
         settings.heartbeat = self.settings.heartbeat;
         let broker = Broker::connect_as_one(&settings, self.publisher.in_flight).await?;
+        let events = self.events.clone();
+        let telling = events.map(|events| Telling::start(events, &self.topology, &broker));
         let ended = self.stand(&broker, &shutdown).await;
+        if let Some(telling) = telling {
+            telling.end().await;
+        }
         // At once, without cancelling the consumer first: what is held goes back together with its
         // consumer, so that nobody sees an empty queue that nobody consumes.
         broker.close().await;
@@ -215,5 +223,6 @@ impl Scheduler {
             Arc::clone(&self.clock),
         )
         .signing(self.security.clone())
+        .telling(self.events.clone())
     }
 }

@@ -93,6 +93,7 @@ pub(super) fn decide(outcome: &Outcome, judging: Judging<'_>) -> Decision {
             Decision::Bury { reason: Reason::Expired, error: TaskError::new(REVOKED, "expired") }
         }
         Outcome::Revoked => Decision::Revoke(TaskError::new(REVOKED, "revoked")),
+        Outcome::Terminated => Decision::Revoke(TaskError::new(REVOKED, "terminated")),
         Outcome::NotDue(wait) => Decision::Defer { after: *wait, why: Deferral::NotDue },
         Outcome::Unknown(since) if *since < judging.unknown_grace => {
             Decision::Defer { after: UNKNOWN_WAIT, why: Deferral::Unknown }

@@ -18,8 +18,10 @@ pub(super) enum Outcome {
     Interrupted,
     /// It was not begun because its time had passed.
     Expired,
-    /// It was revoked before it began, or stopped because it was.
+    /// It was revoked before it began.
     Revoked,
+    /// It was stopped because it was revoked.
+    Terminated,
     /// It was not begun because its time has not come.
     NotDue(Duration),
     /// It was not begun because no such task is registered here, for this long by now.

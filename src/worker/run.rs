@@ -82,7 +82,7 @@ async fn supervise(
     cancel.cancel();
     match tokio::time::timeout(LAST_WORDS, handler).await {
         Ok(Ok(Ok(output))) => Outcome::Done(output),
-        _ if running.stop.is_cancelled() => Outcome::Revoked,
+        _ if running.stop.is_cancelled() => Outcome::Terminated,
         _ => Outcome::Interrupted,
     }
 }

@@ -4,6 +4,7 @@ use super::super::adjust::read_rate;
 use super::super::attempt::Attempt;
 use super::super::heartbeat;
 use super::super::roster::{Change, Wanted};
+use super::super::withdraw::withdraw;
 use super::Remote;
 use super::answer::{Answer, Given, Refused, ok, quoted, refused, texts};
 use crate::control::{Reach, RevokeError, revoke, revoke_stamped};
@@ -66,6 +67,7 @@ impl Remote {
         let news = self.context.revoked.unknown(&ids, reach);
         self.context.revoked.hear(&ids, reach);
         kept(revoke(&self.broker, news, reach, PATIENCE).await)?;
+        withdraw(&ids, &self.context).await;
         match reach {
             Reach::NotBegun => {
                 let ids: Vec<String> = ids.iter().map(|id| quoted(id.as_str())).collect();

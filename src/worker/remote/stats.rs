@@ -19,9 +19,10 @@ impl Remote {
             "rusage": rusage().unwrap_or_else(|| json!("N/A")),
         });
         if let Some((max, min)) = context.slots.range() {
+            let held = context.here.all().len();
             let running = usize::try_from(context.status.running()).unwrap_or(usize::MAX);
             stats["autoscaler"] =
-                json!({ "max": max, "min": min, "current": running.clamp(min, max), "qty": 0 });
+                json!({ "max": max, "min": min, "current": running.clamp(min, max), "qty": held });
         }
         stats
     }

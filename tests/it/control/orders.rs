@@ -62,12 +62,17 @@ limits = [
 registered = ask("registered", taskinfoitems=["rate_limit", "time_limit"])
 late = ended(ours("t.slow", 30))
 scaled = tell("autoscale", max=6, min=2), ask("stats")["autoscaler"], tell("pool_grow", n=1)
-print(json.dumps([grown, size, less, few, gone, ends, limits, registered, late, scaled]))
+tell("time_limit", task_name="t.slow", soft=None, hard=None)
+more = [ours("t.slow", 30) for n in range(8)]
+until(lambda: len(ask("active")) == 6)
+busy = ask("stats")["autoscaler"]
+tell("terminate", signal="TERM", task_id=[it.id for it in more])
+print(json.dumps([grown, size, less, few, gone, ends, limits, registered, late, scaled, busy]))
 "#,
         )
         .await;
-    let [grown, size, less, few, gone, ends, limits, registered, late, scaled] =
-        <[Value; 10]>::try_from(told.as_array().unwrap().clone()).unwrap();
+    let [grown, size, less, few, gone, ends, limits, registered, late, scaled, busy] =
+        <[Value; 11]>::try_from(told.as_array().unwrap().clone()).unwrap();
     assert_eq!((grown, size), (json!({ "ok": "pool will grow" }), json!([4, 4])));
     assert_eq!(less, json!({ "ok": "pool will shrink" }));
     assert!(few["error"].as_str().unwrap().contains("at least 1"), "{few}");
@@ -85,6 +90,8 @@ print(json.dumps([grown, size, less, few, gone, ends, limits, registered, late, 
     assert_eq!(scaled[0], json!({ "ok": "autoscale now max=6 min=2" }));
     assert_eq!(scaled[1], json!({ "max": 6, "min": 2, "current": 2, "qty": 0 }));
     assert!(scaled[2]["error"].as_str().unwrap().contains("not supported with autoscale"));
+    assert_eq!((&busy["current"], &busy["min"]), (&json!(6), &json!(2)), "{busy}");
+    assert!(busy["qty"].as_u64().unwrap() >= 6, "{busy}");
     stage.stop().await;
 }
 

@@ -212,7 +212,11 @@ fn told(value: &Value, queue: &str) -> String {
 }
 
 /// The same names, and values of the same types.
-fn compare_shapes(theirs: &BTreeMap<String, Value>, ours: &BTreeMap<String, Value>, what: &str) {
+pub(super) fn compare_shapes(
+    theirs: &BTreeMap<String, Value>,
+    ours: &BTreeMap<String, Value>,
+    what: &str,
+) {
     let shape = |fields: &BTreeMap<String, Value>| -> BTreeMap<String, &'static str> {
         fields.iter().map(|(name, value)| (name.clone(), type_of(value))).collect()
     };

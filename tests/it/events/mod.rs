@@ -1,6 +1,7 @@
 //! What monitors are told: on request and from the start, under pressure, and beside what Celery's
 //! own workers tell.
 
+mod beat;
 mod celery;
 mod monitor;
 mod pressure;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod fleet;
+mod revoke;
 mod shapes;
 mod shared;
 mod theirs;

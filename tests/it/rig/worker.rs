@@ -83,7 +83,7 @@ impl Running {
             // The first test of the run sets it up for all.
             let _ = log.try_init();
         }
-        let app = App::connect(config).await.unwrap();
+        let app = Box::pin(App::connect(config)).await.unwrap();
         let shutdown = Shutdown::new();
         let worker = app.worker(registry);
         let status = worker.status.clone();
