@@ -23,6 +23,8 @@ mod scheduler;
 mod send;
 mod stack;
 mod stop;
+#[cfg(feature = "monitor")]
+mod token;
 mod topology;
 mod worker;
 mod workers;
@@ -79,6 +81,8 @@ enum Command {
     Schedule(schedule::Arguments),
     Dead(dead::Arguments),
     Topology(topology::Arguments),
+    #[cfg(feature = "monitor")]
+    Token(token::Arguments),
     Health(health::Arguments),
     Doctor(doctor::Arguments),
     Init(init::Arguments),
@@ -105,6 +109,8 @@ pub fn run() -> ExitCode {
         Command::Control(arguments) => wait(control::control(&cli.global, &arguments)),
         Command::Schedule(arguments) => wait(schedule::run(&cli.global, &arguments)),
         Command::Dead(arguments) => wait(dead::run(&cli.global, &arguments)),
+        #[cfg(feature = "monitor")]
+        Command::Token(arguments) => token::run(&cli.global, &arguments),
         Command::Topology(arguments) => wait(topology::run(&cli.global, &arguments)),
         Command::Health(arguments) => wait(health::run(&cli.global, &arguments)),
         Command::Doctor(arguments) => wait(doctor::run(&cli.global, &arguments)),

@@ -61,10 +61,8 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     broker.close().await;
     beside.abort_all();
     let exit = match &ended {
-        Err(MonitorError::NoStream | MonitorError::NoFolder | MonitorError::Listen { .. }) => {
-            Exit::Config
-        }
-        _ => Exit::Internal,
+        Err(MonitorError::Index(_)) => Exit::Internal,
+        _ => Exit::Config,
     };
     ended.or_exit(exit)?;
     info!("stopped");

@@ -1,6 +1,6 @@
 //! What the monitor answers over HTTP.
 
-use super::access::guard;
+use super::access::{self, Login, guard};
 use super::act::Actor;
 use super::depths::Depths;
 use super::index::{Index, IndexError};
@@ -16,9 +16,10 @@ use crate::shutdown::Shutdown;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -31,6 +32,7 @@ pub(super) struct Pages {
     pub(super) broker: Broker,
     pub(super) archive: Archive,
     pub(super) actor: Actor,
+    pub(super) login: Login,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Status,
     /// Told after each batch of events.
@@ -52,7 +54,7 @@ const LONGEST_BODY: usize = 1 << 20;
 impl Pages {
     /// Serves until `shutdown` drains.
     pub(super) async fn serve(self, listener: TcpListener, shutdown: &Shutdown) {
-        let router = self.router();
+        let router = self.router().into_make_service_with_connect_info::<SocketAddr>();
         tokio::select! {
             _ = axum::serve(listener, router) => {}
             () = shutdown.draining() => {}
@@ -62,7 +64,8 @@ impl Pages {
     fn router(self) -> Router {
         pages::router()
             .nest("/api/v1", api::router().route("/stream", get(live::serve)))
-            .layer(from_fn(guard))
+            .merge(access::router())
+            .layer(from_fn_with_state(self.clone(), guard))
             .layer(from_fn(close))
             .layer(DefaultBodyLimit::max(LONGEST_BODY))
             .with_state(self)

@@ -24,8 +24,9 @@ mod settings;
 mod state;
 mod status;
 
+pub use access::{NewToken, Tokens, TokensError};
 pub use index::IndexError;
-pub use settings::{History, Settings};
+pub use settings::{Auth, History, Proxy, Role, Settings};
 pub use state::State;
 pub use status::Status;
 
@@ -34,6 +35,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::shutdown::Shutdown;
 use crate::topology::{self, DeadSettings, EventStream, Topology, names};
+use access::Login;
 use act::Actor;
 use depths::{Depths, Watch};
 use index::Index;
@@ -84,6 +86,17 @@ pub enum MonitorError {
         "set monitor.data_dir: neither $STATE_DIRECTORY nor $XDG_STATE_HOME nor $HOME says where to keep the index"
     )]
     NoFolder,
+    /// There are no tokens.
+    #[error("monitor.auth.tokens_file: {0}")]
+    Tokens(#[from] TokensError),
+    /// Others could reach the pages, and nobody would have to log in.
+    #[error(
+        "monitor.listen = \"{0}\" can be reached from other machines, and nobody would have to log in; \
+         make a token with `celeriac token new NAME --role admin --file TOKENS` and write\n\n  \
+         [monitor.auth]\n  tokens_file = \"TOKENS\"\n\nor have a proxy log people in \
+         (monitor.auth.proxy), or listen at 127.0.0.1"
+    )]
+    Open(String),
     /// The index fails.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -106,6 +119,11 @@ impl Monitor {
         if self.events.stream.is_empty() {
             return Err(MonitorError::NoStream);
         }
+        let is_near = access::is_loopback(&self.settings.listen);
+        if !is_near && !self.settings.auth.is_on() {
+            return Err(MonitorError::Open(self.settings.listen.clone()));
+        }
+        let login = Login::new(&self.settings.auth, Arc::clone(&self.clock))?;
         let folder = self.settings.folder().ok_or(MonitorError::NoFolder)?;
         let index = Index::open(&folder)?;
         let listener = self.listen().await?;
@@ -125,6 +143,7 @@ impl Monitor {
             broker: self.broker.clone(),
             archive: archive.clone(),
             actor,
+            login,
             clock: Arc::clone(&self.clock),
             status: self.status.clone(),
             news: heard.clone(),

@@ -3,6 +3,7 @@
 use crate::units;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// The address that serves the pages. Everybody who reaches it may look.
+    /// The address that serves the pages. Without `[monitor.auth]` only one of this machine, such as
+    /// "127.0.0.1:5555".
     pub listen: String,
     /// The folder of the index, which no other monitor may use. "auto" is `$STATE_DIRECTORY`, which
     /// systemd sets, else `celeriac` in `$XDG_STATE_HOME` or `~/.local/state`.
@@ -22,6 +24,8 @@ pub struct Settings {
     pub enable_events: bool,
     /// How many pages may be live at once; beyond it they look again every few seconds.
     pub max_streams: u32,
+    /// Who may look, and who may do what.
+    pub auth: Auth,
     /// How long is kept what was told.
     pub history: History,
 }
@@ -50,6 +54,7 @@ impl Default for Settings {
             title: "celeriac".to_owned(),
             enable_events: true,
             max_streams: 200,
+            auth: Auth::default(),
             history: History::default(),
         }
     }
@@ -72,5 +77,87 @@ impl Settings {
             |name: &str| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
         let state = || from("XDG_STATE_HOME").or_else(|| Some(from("HOME")?.join(".local/state")));
         from("STATE_DIRECTORY").or_else(|| Some(state()?.join("celeriac")))
+    }
+}
+
+/// Who may look, and who may do what. Without anything here the monitor serves its own machine only,
+/// and whoever is on it may do everything.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// The file of the tokens that let in, made by `celeriac token new`. "" for none.
+    pub tokens_file: String,
+    /// A proxy that has people log in.
+    pub proxy: Proxy,
+}
+
+/// A proxy that has people log in, and says who they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proxy {
+    /// The addresses of the proxy. What anybody else says of who they are is not believed. Empty for
+    /// no proxy.
+    #[schemars(with = "Vec<String>")]
+    pub trusted: Vec<IpAddr>,
+    /// The header that has the user's name.
+    pub user_header: String,
+    /// The users who may do everything.
+    pub admins: Vec<String>,
+    /// The users who may act on tasks, queues and workers.
+    pub operators: Vec<String>,
+    /// What everybody else may do whom the proxy lets through.
+    pub others: Role,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            trusted: Vec::new(),
+            user_header: "X-Forwarded-User".to_owned(),
+            admins: Vec::new(),
+            operators: Vec::new(),
+            others: Role::Viewer,
+        }
+    }
+}
+
+impl Auth {
+    /// Whether people must log in.
+    pub fn is_on(&self) -> bool {
+        !self.tokens_file.is_empty() || !self.proxy.trusted.is_empty()
+    }
+}
+
+/// What somebody may do; each may do what those before may.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Look.
+    #[default]
+    Viewer,
+    /// Run again, requeue, revoke, steer workers.
+    Operator,
+    /// Purge, discard, stop workers.
+    Admin,
+}
+
+impl Role {
+    /// All of them, the least first.
+    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The role that a word names.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == word)
     }
 }

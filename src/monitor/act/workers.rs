@@ -1,5 +1,6 @@
 //! What workers are told.
 
+use super::super::settings::Role;
 use super::{Actor, Answer, NotRecorded, Outcome, PATIENCE, Reply};
 use crate::control::{Answers, Arguments, Recipients, Reply as Replied};
 use serde::Deserialize;
@@ -28,6 +29,14 @@ pub(in super::super) enum Order {
 }
 
 impl Order {
+    /// What one must be to say it.
+    pub(in super::super) fn role(&self) -> Role {
+        match self {
+            Self::Stop => Role::Admin,
+            _ => Role::Operator,
+        }
+    }
+
     /// The word for it.
     fn action(&self) -> &'static str {
         match self {

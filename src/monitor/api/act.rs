@@ -1,6 +1,6 @@
 //! The calls that do something.
 
-use super::super::access::Person;
+use super::super::access::{Admin, Operator};
 use super::super::act::{NotRecorded, Order, Outcome, Reply};
 use super::super::http::Pages;
 use super::super::index::dead;
@@ -46,7 +46,11 @@ struct Letters {
     queue: Option<String>,
 }
 
-async fn retry(State(pages): State<Pages>, person: Person, Path(id): Path<String>) -> Answered {
+async fn retry(
+    State(pages): State<Pages>,
+    Operator(person): Operator,
+    Path(id): Path<String>,
+) -> Answered {
     let wanted = id.clone();
     let newest = pages
         .index
@@ -62,21 +66,37 @@ async fn retry(State(pages): State<Pages>, person: Person, Path(id): Path<String
     Ok(pages.actor.requeue(&person.name, letters, None).await?)
 }
 
-async fn revoke(State(pages): State<Pages>, person: Person, Path(id): Path<String>) -> Answered {
+async fn revoke(
+    State(pages): State<Pages>,
+    Operator(person): Operator,
+    Path(id): Path<String>,
+) -> Answered {
     Ok(pages.actor.revoke(&person.name, id.into(), Reach::NotBegun).await?)
 }
 
-async fn terminate(State(pages): State<Pages>, person: Person, Path(id): Path<String>) -> Answered {
+async fn terminate(
+    State(pages): State<Pages>,
+    Operator(person): Operator,
+    Path(id): Path<String>,
+) -> Answered {
     Ok(pages.actor.revoke(&person.name, id.into(), Reach::Running).await?)
 }
 
-async fn requeue(State(pages): State<Pages>, person: Person, given: Given<Letters>) -> Answered {
+async fn requeue(
+    State(pages): State<Pages>,
+    Operator(person): Operator,
+    given: Given<Letters>,
+) -> Answered {
     let Json(Letters { offsets, queue }) = given?;
     let letters = letters(&pages, &offsets).await?;
     Ok(pages.actor.requeue(&person.name, letters, queue).await?)
 }
 
-async fn discard(State(pages): State<Pages>, person: Person, given: Given<Letters>) -> Answered {
+async fn discard(
+    State(pages): State<Pages>,
+    Admin(person): Admin,
+    given: Given<Letters>,
+) -> Answered {
     let Json(Letters { offsets, queue }) = given?;
     if queue.is_some() {
         return Err(Problem::field("queue", "what is discarded goes nowhere"));
@@ -99,22 +119,32 @@ async fn letters(pages: &Pages, offsets: &BTreeSet<u64>) -> Result<Vec<DeadLette
     }
 }
 
-async fn purge(State(pages): State<Pages>, person: Person, Path(name): Path<String>) -> Answered {
+async fn purge(
+    State(pages): State<Pages>,
+    Admin(person): Admin,
+    Path(name): Path<String>,
+) -> Answered {
     Ok(pages.actor.purge(&person.name, name).await?)
 }
 
 async fn order(
     State(pages): State<Pages>,
-    person: Person,
+    Operator(person): Operator,
     Path(name): Path<String>,
     given: Given<Order>,
 ) -> Answered {
     let Json(order) = given?;
+    person.may(order.role())?;
     Ok(pages.actor.order(&person.name, Some(name), &order).await?)
 }
 
-async fn order_all(State(pages): State<Pages>, person: Person, given: Given<Order>) -> Answered {
+async fn order_all(
+    State(pages): State<Pages>,
+    Operator(person): Operator,
+    given: Given<Order>,
+) -> Answered {
     let Json(order) = given?;
+    person.may(order.role())?;
     Ok(pages.actor.order(&person.name, None, &order).await?)
 }
 

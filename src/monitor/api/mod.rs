@@ -12,6 +12,7 @@ mod worker;
 
 pub(super) use problem::Problem;
 
+use super::access::Person;
 use super::http::Pages;
 use super::index::select::{self, Reach, Selection};
 use super::index::{tasks, workers};
@@ -100,6 +101,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/dead/{offset}", get(dead::one))
         .route("/audit", get(dead::acts))
         .route("/about", get(about))
+        .route("/me", get(me))
         .merge(act::router())
         .fallback(async || Problem::not_found("there is no such call; see /api/v1/openapi.json"))
 }
@@ -138,6 +140,17 @@ async fn one(
 async fn workers(State(pages): State<Pages>) -> Result<Json<Vec<Worker>>, Problem> {
     let workers = pages.index.read(workers::all).await?;
     Ok(Json(workers.into_iter().map(Worker::from).collect()))
+}
+
+/// Who asks.
+#[derive(Debug, Serialize)]
+struct Me {
+    user: String,
+    role: &'static str,
+}
+
+async fn me(person: Person) -> Json<Me> {
+    Json(Me { role: person.role.as_str(), user: person.name })
 }
 
 /// How the monitor itself is doing.

@@ -10,6 +10,7 @@ mod dead;
 mod draw;
 mod failures;
 mod frame;
+pub(super) mod login;
 mod overview;
 mod queues;
 mod range;

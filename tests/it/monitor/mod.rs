@@ -1,5 +1,6 @@
 //! The monitor over HTTP, fed by real workers through a real stream.
 
+mod access;
 mod act;
 mod browser;
 mod ingest;

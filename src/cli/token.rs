@@ -1,0 +1,137 @@
+//! `celeriac token`
+
+use super::exit::{Exit, OrExit};
+use super::global::Global;
+use super::output::Row;
+use crate::monitor::{Role, Tokens, TokensError};
+use anyhow::anyhow;
+use serde::Serialize;
+
+/// Make, list and take back the tokens that let into the monitor
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Make a token, and print it once
+    #[command(after_help = "\
+Examples:
+  celeriac token new ana --role admin
+  celeriac token new grafana --file /etc/celeriac/tokens
+
+The file is monitor.auth.tokens_file of the configuration, unless named. It holds digests, no tokens.
+The monitor reads it when it starts.")]
+    New {
+        /// Whose it is; shown in the audit
+        name: String,
+        /// viewer looks; operator runs again, requeues, revokes, steers workers; admin does everything
+        #[arg(long, default_value = "viewer", value_parser = role)]
+        role: Role,
+        #[command(flatten)]
+        file: File,
+    },
+    /// List names and roles
+    #[command(after_help = "\
+Example:
+  celeriac token list")]
+    List {
+        #[command(flatten)]
+        file: File,
+    },
+    /// Take a token back
+    #[command(after_help = "\
+Example:
+  celeriac token revoke ana")]
+    Revoke {
+        /// Whose it is
+        name: String,
+        #[command(flatten)]
+        file: File,
+    },
+}
+
+/// Where tokens are.
+#[derive(Debug, clap::Args)]
+struct File {
+    /// The file of tokens, instead of monitor.auth.tokens_file
+    #[arg(long, value_name = "FILE")]
+    file: Option<String>,
+}
+
+/// A token that was made.
+#[derive(Debug, Serialize)]
+struct Made {
+    name: String,
+    role: &'static str,
+    token: String,
+}
+
+/// A token in the file.
+#[derive(Debug, Serialize)]
+struct Known {
+    name: String,
+    role: &'static str,
+}
+
+impl Row for Known {
+    const COLUMNS: &'static [&'static str] = &["NAME", "ROLE"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.name.clone(), self.role.to_owned()]
+    }
+}
+
+pub(super) fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
+    match &arguments.command {
+        Command::New { name, role, file } => {
+            let path = file.path(global)?;
+            let new = Tokens::add(&path, name, *role).map_err(worded)?;
+            let made = Made { name: name.clone(), role: role.as_str(), token: new.token };
+            global.output.one(&made, &made.token)?;
+        }
+        Command::List { file } => {
+            let tokens = Tokens::read(&file.path(global)?).map_err(worded)?;
+            let known = tokens
+                .names()
+                .map(|(name, role)| Known { name: name.to_owned(), role: role.as_str() });
+            global.output.rows(&known.collect::<Vec<_>>())?;
+        }
+        Command::Revoke { name, file } => {
+            Tokens::remove(&file.path(global)?, name).map_err(worded)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+impl File {
+    fn path(&self, global: &Global) -> anyhow::Result<String> {
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        let config = global.load(global.loader())?.config;
+        match config.monitor.auth.tokens_file {
+            path if !path.is_empty() => Ok(path),
+            _ => Err(anyhow!("name the --file, or set monitor.auth.tokens_file"))
+                .or_exit(Exit::Config),
+        }
+    }
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    let names = || Role::ALL.map(Role::as_str).join(", ");
+    Role::parse(word).ok_or_else(|| format!("one of {}", names()))
+}
+
+/// With the exit code that fits.
+fn worded(error: TokensError) -> anyhow::Error {
+    let exit = match error {
+        TokensError::Missing { .. } => Exit::NotFound,
+        TokensError::Name | TokensError::Taken { .. } => Exit::Invalid,
+        TokensError::File { .. } => Exit::CannotCreate,
+        _ => Exit::Config,
+    };
+    super::exit::failed(exit, anyhow::Error::from(error))
+}

@@ -1,0 +1,40 @@
+//! Where a request comes from.
+
+use axum::http::{HeaderMap, header};
+use std::net::IpAddr;
+
+/// The header that scripts of ours send with everything that changes something. A page elsewhere
+/// cannot send it without our leave, which it never has.
+const INTENT: &str = "x-celeriac";
+
+/// Whether it names this machine as its own.
+pub(super) fn is_here(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    host.is_some_and(|host| is_loopback(name_of(host)))
+}
+
+/// Whether it comes from a page of ours, or from a program.
+pub(super) fn is_ours(headers: &HeaderMap) -> Result<(), &'static str> {
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    if site.is_some_and(|site| site != "same-origin") {
+        return Err("it comes from another site");
+    }
+    match headers.contains_key(INTENT) {
+        true => Ok(()),
+        false => Err("send the header X-Celeriac: 1 with everything that changes something"),
+    }
+}
+
+/// The name or address in front of the port.
+pub(in super::super) fn name_of(host: &str) -> &str {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    }
+}
+
+/// Whether a name or address is this machine for itself.
+pub(in super::super) fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

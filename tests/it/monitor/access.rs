@@ -1,0 +1,102 @@
+//! Who may look, and who may do what.
+
+use super::Shown;
+use crate::rig::Rig;
+use celeriac::app::App;
+use celeriac::clock::SystemClock;
+use celeriac::config::Config;
+use celeriac::monitor::{Monitor, MonitorError, Role, Status, Tokens};
+use celeriac::shutdown::Shutdown;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Everything that changes something, what it takes, and the least role that may.
+const CALLS: [(&str, &str, Role); 9] = [
+    ("/api/v1/tasks/x/retry", "{}", Role::Operator),
+    ("/api/v1/tasks/x/revoke", "{}", Role::Operator),
+    ("/api/v1/tasks/x/terminate", "{}", Role::Operator),
+    ("/api/v1/dead/requeue", r#"{"offsets":[]}"#, Role::Operator),
+    ("/api/v1/dead/discard", r#"{"offsets":[]}"#, Role::Admin),
+    ("/api/v1/queues/none/purge", "{}", Role::Admin),
+    ("/api/v1/workers/none/order", r#"{"action":"grow","slots":1}"#, Role::Operator),
+    ("/api/v1/workers/none/order", r#"{"action":"stop"}"#, Role::Admin),
+    ("/api/v1/workers/order", r#"{"action":"stop"}"#, Role::Admin),
+];
+
+#[tokio::test]
+async fn nobody_does_more_than_their_token_says() {
+    let (rig, folder) = (Rig::start().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("tokens").display().to_string();
+    let tokens = Role::ALL.map(|role| Tokens::add(&file, role.as_str(), role).unwrap().token);
+    let mut config = Config::from(rig.url());
+    config.monitor.listen = "127.0.0.1:0".to_owned();
+    config.monitor.data_dir = folder.path().display().to_string();
+    config.monitor.auth.tokens_file = file;
+    let monitor = Box::pin(Shown::with(config)).await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let client = client.build().unwrap();
+    let url = |path: &str| format!("{}{path}", monitor.address());
+    let login = |token: &str| {
+        let form = client.post(url("/login")).body(format!("token={token}"));
+        form.header("content-type", "application/x-www-form-urlencoded")
+    };
+
+    for path in ["/api/v1/tasks", "/api/v1/audit", "/api/v1/about", "/api/v1/me"] {
+        assert_eq!(client.get(url(path)).send().await.unwrap().status(), 401, "{path}");
+    }
+    let wrong = client.get(url("/api/v1/me")).bearer_auth("celeriac_wrong");
+    assert_eq!(wrong.send().await.unwrap().status(), 401);
+    let page = client.get(url("/")).header("accept", "text/html").send().await.unwrap();
+    assert_eq!(
+        (page.status().as_u16(), &page.headers()["location"]),
+        (303, &"/login".parse().unwrap())
+    );
+
+    for (path, body, least) in CALLS {
+        for (role, token) in Role::ALL.iter().zip(&tokens) {
+            let call = client.post(url(path)).bearer_auth(token).body(body);
+            let status =
+                call.header("content-type", "application/json").send().await.unwrap().status();
+            assert_eq!(status == 403, *role < least, "{path} {body} as {role:?}: {status}");
+            assert_ne!(status, 401, "{path} as {role:?}");
+        }
+    }
+
+    let enter = login(&tokens[1]).send().await.unwrap();
+    let cookie = enter.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly; SameSite=Strict"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let me = client.get(url("/api/v1/me")).header("cookie", &cookie).send().await.unwrap();
+    assert_eq!(
+        me.json::<serde_json::Value>().await.unwrap(),
+        json!({"user": "operator", "role": "operator"})
+    );
+    let act = client.post(url("/api/v1/tasks/x/retry")).header("cookie", &cookie);
+    assert_eq!(act.send().await.unwrap().status(), 403, "a cookie alone changes nothing");
+    let leave = client.post(url("/logout")).header("cookie", &cookie).header("x-celeriac", "1");
+    leave.send().await.unwrap();
+    let me = client.get(url("/api/v1/me")).header("cookie", &cookie).send().await.unwrap();
+    assert_eq!(me.status(), 401, "logged out");
+    assert_eq!(login("celeriac_wrong").send().await.unwrap().status(), 401);
+    monitor.stop().await;
+}
+
+#[tokio::test]
+async fn it_does_not_start_where_anybody_could_come_in() {
+    let (rig, folder) = (Rig::start().await, tempfile::tempdir().unwrap());
+    let app = Box::pin(App::connect(rig.url())).await.unwrap();
+    let mut settings = app.config().monitor.clone();
+    settings.listen = "0.0.0.0:0".to_owned();
+    settings.data_dir = folder.path().display().to_string();
+    let monitor = Monitor {
+        settings,
+        broker: app.broker().clone(),
+        events: (&app.config().events).into(),
+        dead: app.config().dead.clone(),
+        clock: Arc::new(SystemClock),
+        status: Status::default(),
+    };
+    let error = monitor.run(Shutdown::new()).await.unwrap_err();
+    assert!(matches!(error, MonitorError::Open(_)), "{error}");
+    assert!(error.to_string().contains("celeriac token new"), "{error}");
+}
