@@ -1,13 +1,16 @@
 //! Flower 2.2 beside our worker: what it shows, and what its buttons do.
 //!
-//! The buttons are pressed as the script of its pages presses them: by the same requests, without a
-//! browser.
+//! The buttons are pressed as the script of its pages presses them, by the same requests, and with a mouse
+//! in a browser.
 
-use crate::rig::{Celery, PATIENCE, Process, Rig, Running, add, config, eventually};
+use crate::rig::{
+    Browser, Celery, PATIENCE, Process, Rig, Running, Scripts, add, config, eventually,
+};
 use celeriac::config::Config;
 use celeriac::events::{Events, Tasks};
 use celeriac::handler::{Failure, Output, Registry, TaskError};
 use celeriac::publisher::{SendOptions, Serializer};
+use celeriac::task::TaskSettings;
 use celeriac::topology::QueueKind;
 use serde_json::Value;
 use std::net::TcpListener;
@@ -24,6 +27,10 @@ app = Celery("app", broker=os.environ["AMQP_URL"], backend="rpc://")
 
 @app.task(name="shop.add")
 def add(a, b):
+    raise AssertionError("runs elsewhere")
+
+@app.task(name="shop.wait")
+def wait():
     raise AssertionError("runs elsewhere")
 "#;
 
@@ -105,6 +112,8 @@ fn tasks() -> Registry {
         Box::pin(async { Err(Failure::Discard(TaskError::new("ValueError", "no money"))) })
     });
     add(&mut registry, "shop.wait", |_, _| Box::pin(std::future::pending()));
+    add(&mut registry, "shop.stay", |_, _| Box::pin(std::future::pending()));
+    add(&mut registry, "shop.seldom", |_, _| Box::pin(async { Ok(Output::new(1)) }));
     registry
 }
 
@@ -220,4 +229,117 @@ async fn the_buttons_of_flower_do_what_they_say() {
         })
     })
     .await;
+}
+
+/// A page of Flower in a browser.
+struct Page<'a> {
+    flower: &'a Flower,
+    browser: &'a Browser,
+}
+
+impl Page<'_> {
+    async fn open(&self, path: &str) {
+        self.browser.open(&format!("{}{path}", self.flower.address)).await;
+    }
+
+    /// Looks at a tab of our worker's page, as the worker is now.
+    async fn tab(&self, tab: &str) {
+        self.flower.worker().await;
+        self.open(&format!("/worker/{NODE}")).await;
+        self.browser.click(&format!("#worker-tab-{tab}")).await;
+        let pane = format!("document.querySelector('#tab-{tab}.active.show')");
+        let is_there = format!("{pane} && getComputedStyle({pane}).opacity === '1'");
+        self.browser.until(&is_there).await;
+    }
+
+    /// Clicks, waits until the page says this, and closes what it says, which lies over other buttons.
+    async fn click(&self, button: &str, says: &str) {
+        self.browser.click(button).await;
+        let toasts = "[...document.querySelectorAll('.toast-body')].map(it => it.textContent)";
+        self.browser.until(&format!("{toasts}.some(text => text.includes(\"{says}\"))")).await;
+        let close = "document.querySelectorAll('.toast .btn-close').forEach(it => it.click())";
+        self.browser.run(close).await;
+        self.browser.until("!document.querySelector('.toast')").await;
+    }
+}
+
+#[tokio::test]
+async fn the_buttons_of_flower_are_clicked_in_a_browser() {
+    let Some(celery) = Celery::find() else { return };
+    let Some(browser) = Browser::start(Scripts::On).await else { return };
+    browser.resize(1400, 1000).await;
+    let rig = Rig::start().await;
+    let mut config = ours(&rig);
+    let seldom = TaskSettings { rate: Some("1/h".parse().unwrap()), ..TaskSettings::default() };
+    config.tasks.insert("shop.seldom", seldom);
+    let mut running = Running::with(config, tasks()).await;
+    let flower = Flower::start(&rig, &celery).await;
+    let is_asked = || running.status.events().is_some_and(Events::is_on);
+    eventually("Flower to ask for events", async || is_asked()).await;
+    let page = Page { flower: &flower, browser: &browser };
+
+    let pool = async || flower.worker().await["stats"].clone();
+    let slots = async || pool().await["pool"]["max-concurrency"].clone();
+    page.tab("pool").await;
+    browser.rewrite("#pool-size", "3").await;
+    page.click("#worker-pool-grow", "Growing").await;
+    eventually("three slots more", async || slots().await == 7).await;
+    browser.rewrite("#pool-size", "5").await;
+    page.click("#worker-pool-shrink", "Shrinking").await;
+    eventually("five slots less", async || slots().await == 2).await;
+    browser.rewrite("#min-autoscale", "3").await;
+    browser.rewrite("#max-autoscale", "6").await;
+    page.click("#worker-pool-autoscale", "Autoscaling").await;
+    eventually("six slots", async || slots().await == 6).await;
+    let scaled = pool().await["autoscaler"].clone();
+    assert_eq!(
+        (&scaled["max"], &scaled["min"], &scaled["current"]),
+        (&6.into(), &3.into(), &3.into())
+    );
+
+    page.tab("queues").await;
+    browser.rewrite("#add-consumer-name", "rush").await;
+    page.click("#worker-add-consumer", "add consumer rush").await;
+    eventually("a consumer", async || rig.consumers("rush").await == Some(1)).await;
+    page.tab("queues").await;
+    page.click("#worker-cancel-consumer-rush", "no longer consuming from rush").await;
+    eventually("no consumer", async || rig.consumers("rush").await == Some(0)).await;
+
+    page.tab("limits").await;
+    browser.rewrite("[aria-label^='Rate limit for shop.add']", "10").await;
+    page.click("[id^='task-rate-limit-shop.add']", "rate limit set").await;
+    for (kind, seconds) in [("soft", "1"), ("hard", "2")] {
+        browser.rewrite("[aria-label^='Timeout for shop.wait']", seconds).await;
+        page.click(&format!("[id^='task-timeout-{kind}-shop.wait']"), "time limits set").await;
+    }
+    let shown = flower.worker().await["registered"].to_string();
+    assert!(shown.contains("rate_limit=10"), "{shown}");
+
+    let client = running.app.client();
+    let send = async |task: &str, id: &str| {
+        client.send(task, &(), &(), SendOptions::default().id(id)).await.unwrap();
+    };
+    send("shop.wait", "limited").await;
+    let limited = flower.until("limited", "FAILURE").await;
+    assert!(limited["exception"].as_str().unwrap().contains("time limit of 2s"), "{limited}");
+    send("shop.stay", "endless").await;
+    flower.until("endless", "STARTED").await;
+    page.open("/task/endless").await;
+    page.click("#task-terminate", "Revoked 'endless'").await;
+    flower.until("endless", "REVOKED").await;
+    send("shop.seldom", "first").await;
+    flower.until("first", "SUCCESS").await;
+    send("shop.seldom", "unwanted").await;
+    flower.until("unwanted", "RECEIVED").await;
+    page.open("/task/unwanted").await;
+    page.click("#task-revoke", "Revoked 'unwanted'").await;
+    let revoked = async || flower.worker().await["revoked"].to_string();
+    eventually("our worker to know", async || revoked().await.contains("unwanted")).await;
+
+    page.open(&format!("/worker/{NODE}")).await;
+    browser.click("#worker-group").await;
+    browser.until("document.querySelector('.dropdown-menu.show')").await;
+    page.click("#worker-shutdown", "Shutting down").await;
+    tokio::time::timeout(PATIENCE, running.ended()).await.unwrap().unwrap();
+    browser.close().await;
 }

@@ -15,6 +15,7 @@
     reason = "a harness offers more than the tests of one day use"
 )]
 
+mod browser;
 mod celery;
 mod management;
 mod node;
@@ -27,6 +28,7 @@ mod worker;
 
 use std::time::Duration;
 
+pub use browser::{Browser, Scripts};
 pub use celery::Celery;
 pub use node::Node;
 pub use process::{Process, Signal};
