@@ -99,7 +99,7 @@ function toast(text) {
   element.className = "toast";
   element.textContent = text;
   toasts.replaceChildren(element);
-  setTimeout(() => element.remove(), 4000);
+  setTimeout(() => element.remove(), 4000 + 40 * text.length);
 }
 
 async function copy(text, what) {
@@ -352,8 +352,76 @@ function press(event) {
   }
 }
 
+// Acts: buttons that call the monitor, which answers with what each of those says who had to do something.
+
+async function act(button) {
+  const { act: path, body, ask, word } = button.dataset;
+  if (ask && !(await agreed(button.textContent, ask, word))) return;
+  button.disabled = true;
+  try {
+    const answer = await fetch(path, {
+      method: "POST", credentials: "same-origin", body,
+      headers: { "content-type": "application/json", "x-celeriac": "1" },
+    });
+    toast(told(button.textContent, await answer.json()));
+    refresh();
+  } catch {
+    toast(`${button.textContent}: the monitor does not answer`);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// The words of the API: done, partial, refused, unknown_target, no_answer, error.
+function told(what, answer) {
+  if (!answer.results) return `${what}: ${answer.detail ?? answer.title}`;
+  const says = (it) => [it.who, it.outcome, it.detail].filter(Boolean).join(" ");
+  const others = answer.results.filter((it) => it.outcome !== "done");
+  const shown = (others.length ? others : answer.results).slice(0, 3).map(says);
+  return `${what}: ${answer.status.replace("_", " ")} · ${shown.join(" · ")}`;
+}
+
+// Asks in a dialog; where a word is wanted, it has to be typed.
+function agreed(what, question, word) {
+  const dialog = document.createElement("dialog");
+  dialog.className = "keys ask";
+  dialog.setAttribute("aria-labelledby", "ask-title");
+  const form = document.createElement("form");
+  form.method = "dialog";
+  const title = Object.assign(document.createElement("h2"), { id: "ask-title", textContent: what });
+  const text = Object.assign(document.createElement("p"), { textContent: question });
+  form.append(title, text);
+  const yes = Object.assign(document.createElement("button"), { className: "button", value: "yes", textContent: what });
+  const no = Object.assign(document.createElement("button"), { className: "button", value: "no", textContent: "Cancel" });
+  no.formNoValidate = true;
+  if (word) {
+    const label = Object.assign(document.createElement("label"), { textContent: `Type ${word}: ` });
+    const input = Object.assign(document.createElement("input"), { name: "word", autocomplete: "off" });
+    yes.disabled = true;
+    input.oninput = () => { yes.disabled = input.value !== word; };
+    label.append(input);
+    form.append(label);
+  }
+  const buttons = Object.assign(document.createElement("p"), { className: "keys-end" });
+  buttons.append(no, yes);
+  form.append(buttons);
+  dialog.append(form);
+  document.body.append(dialog);
+  return new Promise((resolve) => {
+    dialog.onclose = () => {
+      resolve(dialog.returnValue === "yes");
+      dialog.remove();
+    };
+    dialog.showModal();
+  });
+}
+
 // What needs the script is shown by it.
 function reveal(root) {
+  for (const button of root.querySelectorAll("[data-act]")) {
+    button.hidden = false;
+    button.onclick = () => act(button);
+  }
   for (const button of root.querySelectorAll("[data-copy]")) {
     button.hidden = false;
     button.onclick = () => copy(document.querySelector(button.dataset.copy).textContent, "the id");

@@ -113,6 +113,15 @@ pub(in super::super) fn list(
     Ok((rows, older))
 }
 
+/// Whether the archive has a message of this task.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn has(connection: &Connection, id: &str) -> Result<bool, IndexError> {
+    let mut query = connection.prepare_cached("SELECT 1 FROM dead WHERE id = ?1 LIMIT 1")?;
+    Ok(query.exists([id])?)
+}
+
 /// How many letters there are, by what became of them.
 ///
 /// # Errors

@@ -3,8 +3,10 @@
 //! Read from the archive in the broker, which looking does not change, and remembered for a moment:
 //! an archive is read from its beginning each time.
 
+use super::super::access::Person;
 use super::super::change::{Micros, micros};
 use super::super::http::Pages;
+use super::acts::{self, Act};
 use super::frame::{Facts, Frame, Place};
 use super::shown::{self, Html, UNKNOWN};
 use super::task::Fact;
@@ -33,6 +35,7 @@ struct List {
     q: String,
     problem: Option<String>,
     status: String,
+    acts: Vec<Act>,
     rows: Vec<Row>,
     here: String,
     is_first: bool,
@@ -45,6 +48,7 @@ struct List {
 struct One {
     frame: Frame,
     row: Row,
+    acts: Vec<Act>,
     error: Option<String>,
     facts: Vec<Fact>,
     args: Option<String>,
@@ -74,7 +78,11 @@ struct Attempt {
 }
 
 /// `GET /dead?q=…&before=…`
-pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> Answer {
+pub(super) async fn show(
+    Given(pages): Given<Pages>,
+    person: Person,
+    asked: Asking<Asked>,
+) -> Answer {
     let Query(asked) = asked?;
     let time = pages.clock.now();
     let now = micros(time);
@@ -99,6 +107,7 @@ pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> An
         status: status(found.len(), letters.as_ref().ok().map(|all| all.len())),
         nothing: nothing(problem.is_some(), letters.as_ref().err()),
         problem: problem.as_deref().map(shown::plain),
+        acts: acts::allowed(&person, possible(here.iter().take(ROWS).copied())),
         rows: here.iter().take(ROWS).map(|letter| Row::new(letter, now)).collect(),
         here: address(&asked.q, None),
         is_first: asked.before.is_none(),
@@ -108,7 +117,11 @@ pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> An
 }
 
 /// `GET /dead/{offset}`
-pub(super) async fn one(Given(pages): Given<Pages>, Path(offset): Path<u64>) -> Answer {
+pub(super) async fn one(
+    Given(pages): Given<Pages>,
+    person: Person,
+    Path(offset): Path<u64>,
+) -> Answer {
     let now = micros(pages.clock.now());
     let facts = pages.index.read(move |connection| Facts::read(connection, now)).await?;
     let letters = pages.letters.all().await.map_err(|error| Trouble::Away(error.to_string()))?;
@@ -117,11 +130,22 @@ pub(super) async fn one(Given(pages): Given<Pages>, Path(offset): Path<u64>) -> 
     page(&One {
         frame: Frame::new(&pages, Place::Dead, &facts, now),
         row: Row::new(letter, now),
+        acts: acts::allowed(&person, possible([letter])),
         error: letter.error.as_deref().map(shown::plain),
         facts: facts_of(letter, now),
         args: letter.argsrepr.as_deref().map(shown::plain),
         attempts: letter.attempts.iter().rev().map(Attempt::new).collect(),
     })
+}
+
+/// What can be done with those of these letters that are open.
+fn possible<'a>(letters: impl IntoIterator<Item = &'a DeadLetter>) -> Vec<Act> {
+    let open = letters.into_iter().filter(|letter| letter.is_open());
+    let offsets: Vec<_> = open.map(|letter| letter.offset).collect();
+    match offsets.is_empty() {
+        true => Vec::new(),
+        false => vec![Act::requeue(&offsets), Act::discard(&offsets)],
+    }
 }
 
 fn status(found: usize, all: Option<usize>) -> String {

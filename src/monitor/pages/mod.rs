@@ -5,6 +5,7 @@
 //! look is in [`shown`], what is drawn in [`draw`].
 
 mod about;
+mod acts;
 mod assets;
 mod dead;
 mod draw;

@@ -1,10 +1,12 @@
 //! Queues: what waits in them, who consumes them, how their tasks fare.
 
+use super::super::access::Person;
 use super::super::change::{Micros, micros};
 use super::super::depths::Seen;
 use super::super::http::Pages;
 use super::super::index;
 use super::super::index::series::{By, Stretch};
+use super::acts::{self, Act};
 use super::frame::{Facts, Frame, Place};
 use super::range::{Choice, Range};
 use super::shown::{self, Html, UNKNOWN};
@@ -41,6 +43,7 @@ struct List {
 struct One {
     frame: Frame,
     queue: Queue,
+    acts: Vec<Act>,
     facts: Vec<Fact>,
     latest: Vec<Row>,
     all: String,
@@ -77,7 +80,11 @@ pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> An
 }
 
 /// `GET /queues/{name}`
-pub(super) async fn one(Given(pages): Given<Pages>, Path(name): Path<String>) -> Answer {
+pub(super) async fn one(
+    Given(pages): Given<Pages>,
+    person: Person,
+    Path(name): Path<String>,
+) -> Answer {
     let now = micros(pages.clock.now());
     let range = Range::Hour;
     let asked = name.clone();
@@ -97,6 +104,7 @@ pub(super) async fn one(Given(pages): Given<Pages>, Path(name): Path<String>) ->
     let queue = Queue::new(&name, &seen, stretch, range);
     page(&One {
         frame: Frame::new(&pages, Place::Queues, &facts, now),
+        acts: acts::allowed(&person, vec![Act::purge(&name)]),
         facts: facts_of(&queue, &seen, now),
         queue,
         latest: latest.iter().map(|task| Row::new(task, now)).collect(),

@@ -1,10 +1,12 @@
 //! One task: its life, its attempts, what it was called with, and what it belongs to.
 
+use super::super::access::Person;
 use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index::failures::FailureRow;
 use super::super::index::{self, AttemptRow, IndexError, TaskRow};
 use super::super::state::State;
+use super::acts::{self, Act};
 use super::frame::{Facts, Frame, Place};
 use super::shown::{self, Html};
 use super::tasks::address;
@@ -29,6 +31,7 @@ struct Page {
     id: String,
     mark: Html,
     verdict: Html,
+    acts: Vec<Act>,
     timeline: Html,
     error: Option<String>,
     times: Vec<Fact>,
@@ -72,10 +75,16 @@ struct Found {
     attempts: Vec<AttemptRow>,
     family: Vec<(&'static str, TaskRow)>,
     failure: Option<FailureRow>,
+    /// Whether its message is in the archive, to be run again.
+    is_archived: bool,
 }
 
 /// `GET /tasks/{id}`
-pub(super) async fn show(Given(pages): Given<Pages>, Path(id): Path<String>) -> Answer {
+pub(super) async fn show(
+    Given(pages): Given<Pages>,
+    person: Person,
+    Path(id): Path<String>,
+) -> Answer {
     let now = micros(pages.clock.now());
     let found = pages.index.read(move |connection| find(connection, &id, now)).await?;
     let found = found.ok_or(Trouble::Missing("task"))?;
@@ -88,6 +97,7 @@ pub(super) async fn show(Given(pages): Given<Pages>, Path(id): Path<String>) -> 
         name: shown::line(task.name.as_deref().unwrap_or("(name not told)")),
         id: shown::plain(&task.id),
         mark: shown::state(task.state),
+        acts: acts::allowed(&person, possible(task, found.is_archived)),
         verdict: verdict(task, &found.attempts, now),
         timeline: timeline(task, &found.attempts, now),
         error: task.error.as_deref().filter(|_| is_bad && !is_told).map(shown::plain),
@@ -97,6 +107,17 @@ pub(super) async fn show(Given(pages): Given<Pages>, Path(id): Path<String>) -> 
         facts: facts(task, found.failure.as_ref(), now),
         family: found.family.iter().map(Relative::new).collect(),
     })
+}
+
+/// What can be done with a task.
+fn possible(task: &TaskRow, is_archived: bool) -> Vec<Act> {
+    match task.state {
+        State::Started => vec![Act::terminate(&task.id)],
+        state if state.is_open() => vec![Act::on_task("Revoke", &task.id, "revoke")],
+        State::Success => Vec::new(),
+        _ if is_archived => vec![Act::on_task("Run again", &task.id, "retry")],
+        _ => Vec::new(),
+    }
 }
 
 fn find(connection: &Connection, id: &str, now: Micros) -> Result<Option<Found>, IndexError> {
@@ -118,7 +139,9 @@ fn find(connection: &Connection, id: &str, now: Micros) -> Result<Option<Found>,
     family.extend(children.into_iter().rev().map(|it| ("child", it)));
     let failure =
         task.failure.map(|id| index::failures::failure(connection, id)).transpose()?.flatten();
-    Ok(Some(Found { facts: Facts::read(connection, now)?, task, attempts, family, failure }))
+    let is_archived = index::dead::has(connection, id)?;
+    let facts = Facts::read(connection, now)?;
+    Ok(Some(Found { facts, task, attempts, family, failure, is_archived }))
 }
 
 /// What there is to say beside the state.

@@ -1,10 +1,12 @@
 //! Workers, as they tell of themselves, and one of them with what it has.
 
+use super::super::access::Person;
 use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index::workers::{Presence, WorkerRow};
 use super::super::index::{self, IndexError, TaskRow};
 use super::super::state::State;
+use super::acts::{self, Act};
 use super::frame::{Facts, Frame, Place};
 use super::shown::{self, Html, UNKNOWN};
 use super::task::Fact;
@@ -32,6 +34,7 @@ struct List {
 struct One {
     frame: Frame,
     worker: Worker,
+    acts: Vec<Act>,
     facts: Vec<Fact>,
     /// What `held` is called.
     holds: &'static str,
@@ -70,7 +73,11 @@ pub(super) async fn show(Given(pages): Given<Pages>) -> Answer {
 }
 
 /// `GET /workers/{name}`
-pub(super) async fn one(Given(pages): Given<Pages>, Path(name): Path<String>) -> Answer {
+pub(super) async fn one(
+    Given(pages): Given<Pages>,
+    person: Person,
+    Path(name): Path<String>,
+) -> Answer {
     let now = micros(pages.clock.now());
     let asked = name.clone();
     let found = pages.index.read(move |connection| find(connection, &asked, now)).await?;
@@ -79,6 +86,10 @@ pub(super) async fn one(Given(pages): Given<Pages>, Path(name): Path<String>) ->
     let queues: Vec<_> = queues.map(|(queue, _)| queue).collect();
     page(&One {
         frame: Frame::new(&pages, Place::Workers, &facts, now),
+        acts: match worker.presence {
+            Presence::Up => acts::allowed(&person, Act::on_worker(&name)),
+            _ => Vec::new(),
+        },
         facts: facts_of(&worker, &queues, now),
         holds: if worker.presence == Presence::Lost { "What it held" } else { "Running" },
         held: held.iter().map(|task| Row::new(task, now)).collect(),
