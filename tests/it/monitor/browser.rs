@@ -3,6 +3,7 @@
 use crate::rig::{Browser, Scripts};
 use std::path::Path;
 
+mod acts;
 mod looks;
 mod uses;
 
