@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// Options that every command takes.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Configuration file, or folder of files; may be repeated, later ones win

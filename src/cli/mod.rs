@@ -14,10 +14,12 @@ mod global;
 mod health;
 mod init;
 mod migrate;
+mod mode;
 #[cfg(feature = "monitor")]
 mod monitor;
 mod output;
 mod revoke;
+mod run;
 mod schedule;
 mod scheduler;
 mod send;
@@ -46,6 +48,7 @@ Examples:
   celeriac worker -c celeriac.toml              run tasks
   celeriac scheduler -c celeriac.toml           send tasks when they are due
   celeriac monitor -c celeriac.toml             show everything, at http://127.0.0.1:5555
+  celeriac run -c celeriac.toml                 all three in one process
   celeriac send mail.welcome --kwargs '{\"user\": 42}'
   celeriac inspect active                       what runs now, and where
   celeriac control rate_limit mail.send 10/m    tell every worker
@@ -72,6 +75,7 @@ enum Command {
     Scheduler(scheduler::Arguments),
     #[cfg(feature = "monitor")]
     Monitor(monitor::Arguments),
+    Run(run::Arguments),
     Send(send::Arguments),
     Call(call::Arguments),
     Revoke(revoke::Arguments),
@@ -101,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Scheduler(arguments) => wait(scheduler::run(&cli.global, &arguments)),
         #[cfg(feature = "monitor")]
         Command::Monitor(arguments) => wait(monitor::run(&cli.global, &arguments)),
+        Command::Run(arguments) => wait(run::run(&cli.global, &arguments)),
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
         Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
         Command::Revoke(arguments) => wait(revoke::run(&cli.global, &arguments)),

@@ -2,19 +2,16 @@
 
 use super::exit::{Exit, OrExit};
 use super::global::Global;
-use super::stop;
+use super::mode::{Mode, Process};
 use crate::broker::Broker;
 use crate::clock::SystemClock;
-use crate::config::Loader;
+use crate::config::{Config, Loader};
 use crate::monitor::{Monitor, MonitorError, Status};
-use crate::ops::{Check, Health, Ops};
-use crate::shutdown::Shutdown;
+use crate::ops::{Check, Health};
 use crate::telemetry;
 use anyhow::Context;
 use prometheus_client::collector::Collector;
 use std::sync::Arc;
-use tokio::task::JoinSet;
-use tracing::info;
 
 /// Show tasks, queues and workers, in a browser
 #[derive(Debug, clap::Args)]
@@ -41,6 +38,21 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     telemetry::start(&config.log).context("setting up the log").or_exit(Exit::Config)?;
     let in_flight = config.publisher.in_flight;
     let broker = Broker::connect(&config.broker, in_flight).await.or_exit(Exit::Unreachable)?;
+    let process = Process {
+        name: "monitor",
+        ops: config.ops.clone(),
+        broker: Some(broker.clone()),
+        grace: None,
+        modes: vec![mode(&config, &broker)],
+    };
+    let ended = process.run().await;
+    broker.close().await;
+    ended?;
+    Ok(Exit::Done)
+}
+
+/// A monitor of what happens at `broker`.
+pub(super) fn mode(config: &Config, broker: &Broker) -> Mode {
     let status = Status::default();
     let monitor = Monitor {
         settings: config.monitor.clone(),
@@ -50,23 +62,15 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         clock: Arc::new(SystemClock),
         status: status.clone(),
     };
-    let shutdown = Shutdown::new();
     let health = MonitorHealth { broker: broker.clone(), status };
-    let ops = Ops::new(config.ops.clone(), "monitor", Arc::new(health));
-    let mut beside = JoinSet::new();
-    beside.spawn(ops.run(shutdown.clone()));
-    beside.spawn(stop::on_signal(shutdown.clone())?);
-    let ended = monitor.run(shutdown.clone()).await;
-    shutdown.abort();
-    broker.close().await;
-    beside.abort_all();
-    let exit = match &ended {
-        Err(MonitorError::Index(_)) => Exit::Internal,
-        _ => Exit::Config,
-    };
-    ended.or_exit(exit)?;
-    info!("stopped");
-    Ok(Exit::Done)
+    Mode::new("monitor", health, |shutdown| async {
+        let ended = monitor.run(shutdown).await;
+        let exit = match &ended {
+            Err(MonitorError::Index(_)) => Exit::Internal,
+            _ => Exit::Config,
+        };
+        ended.or_exit(exit)
+    })
 }
 
 fn loader(global: &Global, arguments: &Arguments) -> Loader {
@@ -114,6 +118,6 @@ impl Health for MonitorHealth {
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![Box::new(self.status.clone()), Box::new(self.broker.clone())]
+        vec![Box::new(self.status.clone())]
     }
 }

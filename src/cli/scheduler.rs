@@ -2,26 +2,23 @@
 
 use super::exit::{Exit, OrExit};
 use super::global::Global;
-use super::stop;
+use super::mode::{Mode, Process};
 use crate::app;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, Loader};
-use crate::ops::{Check, Health, Ops};
+use crate::ops::{Check, Health};
 use crate::scheduler::{Count, Entries, EntryErrors, Status};
-use crate::shutdown::Shutdown;
 use crate::telemetry;
 use anyhow::Context;
 use prometheus_client::collector::Collector;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 /// Send tasks when they are due; run two or more, one leads
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(after_help = "\
 Examples:
   celeriac scheduler -c celeriac.toml     send what the [schedules] of the file say
@@ -50,40 +47,45 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         super::schedule::list_files(global, &entries)?;
         return Ok(Exit::Done);
     }
+    let process = Process {
+        name: "scheduler",
+        ops: config.ops.clone(),
+        broker: None,
+        grace: None,
+        modes: vec![mode(global, arguments, &loaded, entries)?],
+    };
+    process.run().await?;
+    Ok(Exit::Done)
+}
+
+/// A scheduler of `entries`, which come from `loaded` and are read again when the files change.
+pub(super) fn mode(
+    global: &Global,
+    arguments: &Arguments,
+    loaded: &Loaded,
+    entries: Entries,
+) -> anyhow::Result<Mode> {
     if entries.is_empty() {
         warn!("there are no schedules; add a table [schedules.NAME]");
     }
     let (sender, receiver) = watch::channel(entries);
-    let scheduler = app::scheduler(config, receiver).or_exit(Exit::Config)?;
-    let shutdown = Shutdown::new();
-    let status = scheduler.status.clone();
-    let ops = Ops::new(config.ops.clone(), "scheduler", Arc::new(SchedulerHealth { status }));
-    let files = Files::new(global, &loaded);
-    let mut beside = JoinSet::new();
-    beside.spawn(ops.run(shutdown.clone()));
-    beside.spawn(stop::on_signal(shutdown.clone())?);
-    let watch = config.scheduler.watch;
-    let reload = || loader(global, arguments).load();
-    let mut hangup = signal(SignalKind::hangup()).context("waiting for signals")?;
-    let reloading = async {
-        let mut files = files;
-        loop {
-            tokio::select! {
-                _ = hangup.recv() => info!("reading the files again, as told"),
-                () = files.changed(watch) => info!("a file has changed, reading the files again"),
-            }
-            take_over(reload(), config, &sender, &mut files, global);
-        }
+    let scheduler = app::scheduler(&loaded.config, receiver).or_exit(Exit::Config)?;
+    let health = SchedulerHealth { status: scheduler.status.clone() };
+    let hangup = signal(SignalKind::hangup()).context("waiting for signals")?;
+    let reloading = Reloading {
+        global: global.clone(),
+        arguments: arguments.clone(),
+        running: loaded.config.clone(),
+        files: Files::new(global, loaded),
+        sender,
     };
-    let ended = tokio::select! {
-        ended = scheduler.run(shutdown.clone()) => ended,
-        () = reloading => Ok(()),
-    };
-    shutdown.abort();
-    beside.abort_all();
-    ended.or_exit(Exit::Unreachable)?;
-    info!("stopped");
-    Ok(Exit::Done)
+    Ok(Mode::new("scheduler", health, |shutdown| async {
+        let ended = tokio::select! {
+            ended = scheduler.run(shutdown) => ended,
+            () = reloading.run(hangup) => Ok(()),
+        };
+        ended.or_exit(Exit::Unreachable)
+    }))
 }
 
 fn loader(global: &Global, arguments: &Arguments) -> Loader {
@@ -93,35 +95,53 @@ fn loader(global: &Global, arguments: &Arguments) -> Loader {
     }
 }
 
-fn entries(config: &Config) -> Result<Entries, EntryErrors> {
+/// The schedules of the files.
+pub(super) fn entries(config: &Config) -> Result<Entries, EntryErrors> {
     Entries::of(&config.schedules, SystemClock.now()).map_err(EntryErrors)
 }
 
-/// Uses the schedules of files that were read again, if they are right; goes on as before if not.
-fn take_over(
-    loaded: Result<Loaded, crate::config::Report>,
-    running: &Config,
-    sender: &watch::Sender<Entries>,
-    files: &mut Files,
-    global: &Global,
-) {
-    let loaded = match loaded {
-        Ok(loaded) => loaded,
-        Err(report) => {
-            return error!("the files have mistakes, going on as before:\n{report}");
+/// Takes over schedules from files that change.
+struct Reloading {
+    global: Global,
+    arguments: Arguments,
+    running: Config,
+    files: Files,
+    sender: watch::Sender<Entries>,
+}
+
+impl Reloading {
+    /// Reads the files again whenever they change, and when told to by HUP. Never ends.
+    async fn run(mut self, mut hangup: Signal) {
+        let watch = self.running.scheduler.watch;
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => info!("reading the files again, as told"),
+                () = self.files.changed(watch) => info!("a file has changed, reading the files again"),
+            }
+            self.take_over();
         }
-    };
-    *files = Files::new(global, &loaded);
-    let config = loaded.config;
-    if with_schedules_of(&config, running) != *running {
-        warn!("only [schedules] are taken over; restart for everything else that has changed");
     }
-    match entries(&config) {
-        Ok(entries) => {
-            let entries = sender.borrow().reloaded(&entries);
-            sender.send_replace(entries);
+
+    /// Uses the schedules of the files, if they are right; goes on as before if not.
+    fn take_over(&mut self) {
+        let loaded = match loader(&self.global, &self.arguments).load() {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                return error!("the files have mistakes, going on as before:\n{report}");
+            }
+        };
+        self.files = Files::new(&self.global, &loaded);
+        let config = loaded.config;
+        if with_schedules_of(&config, &self.running) != self.running {
+            warn!("only [schedules] are taken over; restart for everything else that has changed");
         }
-        Err(errors) => error!("the schedules have mistakes, going on as before:\n{errors}"),
+        match entries(&config) {
+            Ok(entries) => {
+                let entries = self.sender.borrow().reloaded(&entries);
+                self.sender.send_replace(entries);
+            }
+            Err(errors) => error!("the schedules have mistakes, going on as before:\n{errors}"),
+        }
     }
 }
 

@@ -2,21 +2,17 @@
 
 use super::exit::{Exit, OrExit};
 use super::global::Global;
+use super::mode::{Mode, Process};
 use crate::app::App;
 use crate::config::Config;
 use crate::events::Events;
 use crate::handler::Registry;
-use crate::ops::{Check, Health, Ops};
-use crate::shutdown::Shutdown;
+use crate::ops::{Check, Health};
 use crate::telemetry;
 use crate::topology::QueueKind;
 use crate::worker::Status;
 use anyhow::Context;
 use prometheus_client::collector::Collector;
-use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
-use tracing::{info, warn};
 
 /// Consume queues and run tasks
 #[derive(Debug, clap::Args)]
@@ -63,28 +59,40 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     let loaded = global.load(loader(global, arguments))?;
     let config = loaded.config;
     telemetry::start(&config.log).context("setting up the log").or_exit(Exit::Config)?;
-    let mut registry = Registry::new();
-    registry.add_configured(&config.tasks).or_exit(Exit::Config)?;
+    let registry = registry(&config)?;
     if arguments.dry_run {
         let plan = plan(&config, &registry);
         global.output.one(&plan, &plan)?;
         return Ok(Exit::Done);
     }
     let app = App::connect(config).await.or_exit(Exit::Unreachable)?;
-    let shutdown = Shutdown::new();
+    let process = Process {
+        name: "worker",
+        ops: app.config().ops.clone(),
+        broker: Some(app.broker().clone()),
+        grace: Some(app.config().worker.drain_timeout),
+        modes: vec![mode(&app, registry)],
+    };
+    let ended = process.run().await;
+    app.close().await;
+    ended?;
+    Ok(Exit::Done)
+}
+
+/// A worker of the tasks in `registry`.
+pub(super) fn mode(app: &App, registry: Registry) -> Mode {
     let worker = app.worker(registry);
     let health = WorkerHealth { app: app.clone(), status: worker.status.clone() };
-    let ops = Ops::new(app.config().ops.clone(), "worker", std::sync::Arc::new(health));
-    let mut beside = JoinSet::new();
-    beside.spawn(ops.run(shutdown.clone()));
-    beside.spawn(stop_on_signal(shutdown.clone(), app.config().worker.drain_timeout)?);
-    let ended = worker.run(shutdown.clone()).await;
-    shutdown.abort();
-    app.close().await;
-    beside.abort_all();
-    ended.or_exit(Exit::Config)?;
-    info!("stopped");
-    Ok(Exit::Done)
+    Mode::new("worker", health, |shutdown| async {
+        worker.run(shutdown).await.or_exit(Exit::Config)
+    })
+}
+
+/// The tasks that the files define.
+pub(super) fn registry(config: &Config) -> anyhow::Result<Registry> {
+    let mut registry = Registry::new();
+    registry.add_configured(&config.tasks).or_exit(Exit::Config)?;
+    Ok(registry)
 }
 
 fn loader(global: &Global, arguments: &Arguments) -> crate::config::Loader {
@@ -143,37 +151,6 @@ fn plan(config: &Config, registry: &Registry) -> String {
     lines.join("\n")
 }
 
-/// Waits for what stops a worker: a signal, or a remote command, which has drained it already. Then
-/// a signal aborts, and so does the end of the time to drain.
-fn stop_on_signal(
-    shutdown: Shutdown,
-    drain_timeout: Duration,
-) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate()).context("waiting for signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for signals")?;
-    Ok(async move {
-        tokio::select! {
-            () = any(&mut terminate, &mut interrupt) => {}
-            () = shutdown.draining() => {}
-        }
-        info!(within = ?drain_timeout, "stopping: finishing what runs; signal again to stop now");
-        shutdown.drain();
-        let again = any(&mut terminate, &mut interrupt);
-        match tokio::time::timeout(drain_timeout, again).await {
-            Ok(()) => warn!("stopping now, giving back what runs"),
-            Err(_) => warn!("time to drain is over, giving back what runs"),
-        }
-        shutdown.abort();
-    })
-}
-
-async fn any(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
 /// The health of a worker.
 #[derive(Debug)]
 struct WorkerHealth {
@@ -211,6 +188,6 @@ impl Health for WorkerHealth {
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![Box::new(self.status.clone()), Box::new(self.app.broker().clone())]
+        vec![Box::new(self.status.clone())]
     }
 }

@@ -27,7 +27,7 @@ impl Collector for Status {
         let to = &mut encoder;
         truth(to, "celeriac_scheduler_leader", "Whether this scheduler leads", self.leads())?;
         let help = "Whether it leads or stands in line at the broker";
-        truth(to, "celeriac_broker_up", help, self.is_in_contact())?;
+        truth(to, "celeriac_scheduler_in_contact", help, self.is_in_contact())?;
         let term = self.term() as f64;
         gauge(to, "celeriac_scheduler_term", "Its last term as leader", term)?;
         let entries = self.schedules() as f64;

@@ -29,6 +29,7 @@ mod revoke;
 mod rig;
 mod scheduler;
 mod signed;
+mod together;
 mod topology;
 mod typed;
 mod unique;
