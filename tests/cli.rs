@@ -237,3 +237,14 @@ fn every_shell_has_completions() {
         assert!(ended.out.contains("celeriac"), "{shell}");
     }
 }
+
+#[test]
+fn each_command_has_its_page_in_the_manual() {
+    let folder = Folder::new();
+    assert_eq!(folder.run(&["man", "pages"]).code, Some(0));
+    let page = fs::read_to_string(folder.0.join("pages/celeriac-tasks.1")).unwrap();
+    assert!(page.contains("state:failure"), "{page}");
+    assert!(folder.0.join("pages/celeriac-tasks-show.1").exists());
+    fs::write(folder.0.join("file"), "").unwrap();
+    assert_eq!(folder.run(&["man", "file"]).code, Some(73));
+}

@@ -82,6 +82,14 @@ impl Global {
         Ok(loaded)
     }
 
+    /// Says something beside the answer, unless `--quiet`.
+    #[expect(clippy::print_stderr, reason = "the command line is what prints")]
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
     /// Whether reports are coloured.
     pub(crate) fn style(&self) -> Style {
         if self.colour.applies_to(&io::stderr()) { Style::Coloured } else { Style::Plain }

@@ -3,28 +3,35 @@
 //! One module per subcommand; this one parses, runs the command, and turns how it ended into an
 //! exit code. Only here does the program print and exit.
 
+mod api;
 mod call;
 mod completions;
 mod config;
 mod control;
 mod dead;
 mod doctor;
+mod events;
 mod exit;
+mod failures;
 mod global;
 mod health;
 mod init;
+mod man;
 mod migrate;
 mod mode;
 #[cfg(feature = "monitor")]
 mod monitor;
 mod output;
+mod queue;
 mod revoke;
 mod run;
 mod schedule;
 mod scheduler;
 mod send;
 mod stack;
+mod status;
 mod stop;
+mod tasks;
 #[cfg(feature = "monitor")]
 mod token;
 mod topology;
@@ -50,6 +57,9 @@ Examples:
   celeriac monitor -c celeriac.toml             show everything, at http://127.0.0.1:5555
   celeriac run -c celeriac.toml                 all three in one process
   celeriac send mail.welcome --kwargs '{\"user\": 42}'
+  celeriac status                               one screen, with what is wrong
+  celeriac tasks state:failure since:2h         find tasks, in a monitor's history
+  celeriac events -f                            what happens
   celeriac inspect active                       what runs now, and where
   celeriac control rate_limit mail.send 10/m    tell every worker
   celeriac dead list since:6h                   what was given up
@@ -76,6 +86,11 @@ enum Command {
     #[cfg(feature = "monitor")]
     Monitor(monitor::Arguments),
     Run(run::Arguments),
+    Status(status::Arguments),
+    Tasks(tasks::Arguments),
+    Failures(failures::Arguments),
+    Events(events::Arguments),
+    Queue(queue::Arguments),
     Send(send::Arguments),
     Call(call::Arguments),
     Revoke(revoke::Arguments),
@@ -93,6 +108,7 @@ enum Command {
     Migrate(migrate::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 /// Runs the program with the arguments of this process.
@@ -106,6 +122,11 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "monitor")]
         Command::Monitor(arguments) => wait(monitor::run(&cli.global, &arguments)),
         Command::Run(arguments) => wait(run::run(&cli.global, &arguments)),
+        Command::Status(arguments) => wait(status::run(&cli.global, &arguments)),
+        Command::Tasks(arguments) => wait(tasks::run(&cli.global, &arguments)),
+        Command::Failures(arguments) => wait(failures::run(&cli.global, &arguments)),
+        Command::Events(arguments) => wait(events::run(&cli.global, &arguments)),
+        Command::Queue(arguments) => wait(queue::run(&cli.global, &arguments)),
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),
         Command::Call(arguments) => wait(call::run(&cli.global, &arguments)),
         Command::Revoke(arguments) => wait(revoke::run(&cli.global, &arguments)),
@@ -123,6 +144,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(arguments) => migrate::run(&cli.global, &arguments),
         Command::Config(arguments) => config::run(&cli.global, &arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     };
     match ended {
         Ok(exit) => exit.into(),

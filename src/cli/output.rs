@@ -3,7 +3,8 @@
 //! Standard output is the answer, everything else goes to standard error. As JSON it is exactly
 //! one document, or one per line.
 
-use anyhow::Context;
+use super::exit::{Exit, failed};
+use anyhow::{Context, anyhow};
 use serde::Serialize;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -83,6 +84,18 @@ impl Format {
         write(text.as_bytes())
     }
 
+    /// Refuses a form that has one document, for an answer without an end.
+    pub(crate) fn must_be_lines(self) -> anyhow::Result<()> {
+        match self {
+            Self::Json => {
+                let error =
+                    anyhow!("what goes on has no end to close a JSON document; use -o jsonl");
+                Err(failed(Exit::Used, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a person reads it, who wants to be told less than a program.
     pub(crate) fn is_for_people(self) -> bool {
         self == Self::Table
@@ -96,6 +109,39 @@ impl Format {
         };
         write(text.as_bytes())
     }
+}
+
+/// Text from elsewhere, on one line and without what would move a terminal's cursor or turn the
+/// direction of writing.
+pub(crate) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control()
+            || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
+/// How long something took, with the unit that suits it.
+pub(crate) fn seconds(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        0 => format!("{:.0}ms", seconds * 1000.0),
+        1..60 => format!("{seconds:.1}s"),
+        60..3_600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{}h{:02}m", whole / 3_600, whole % 3_600 / 60),
+        _ => format!("{}d{:02}h", whole / 86_400, whole % 86_400 / 3_600),
+    }
+}
+
+/// A table as it stands in the midst of other text.
+pub(crate) fn in_text<R: Row>(rows: &[R]) -> String {
+    table(R::COLUMNS, rows, None)
 }
 
 fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
@@ -156,6 +202,21 @@ mod tests {
 
         fn cells(&self) -> Vec<String> {
             vec![self.0.to_owned(), self.1.to_string()]
+        }
+    }
+
+    #[test]
+    fn times_have_the_unit_that_suits_them() {
+        let cases = [
+            (0.0124, "12ms"),
+            (1.25, "1.2s"),
+            (61.0, "1m01s"),
+            (7_260.0, "2h01m"),
+            (180_000.0, "2d02h"),
+            (-1.0, "-1000ms"),
+        ];
+        for (given, shown) in cases {
+            assert_eq!(seconds(given), shown);
         }
     }
 

@@ -6,10 +6,11 @@ use super::global::Global;
 use super::output::Row;
 use super::send;
 use crate::broker::Broker;
-use crate::control::{Answers, Arguments as Given, AskError, Caller, Reply};
+use crate::control::{Answers, Arguments as Given, AskError, Caller, Recipients, Reply};
 use anyhow::anyhow;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// List the workers that are there: ours and Celery's
 #[derive(Debug, clap::Args)]
@@ -27,22 +28,23 @@ pub(crate) struct Arguments {
 
 /// One worker.
 #[derive(Debug, PartialEq, Serialize)]
-struct Worker {
-    worker: String,
-    state: &'static str,
+pub(super) struct Worker {
+    pub(super) worker: String,
+    pub(super) state: &'static str,
     pool: String,
     /// Tasks that run now, and how many could.
-    running: Option<u64>,
-    slots: Option<u64>,
+    pub(super) running: Option<u64>,
+    pub(super) slots: Option<u64>,
     /// Attempts begun since it started.
     started: Option<u64>,
     uptime_s: Option<u64>,
-    queues: Vec<String>,
+    pub(super) queues: Vec<String>,
 }
 
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
     let app = send::connect(global).await?;
-    let found = ask(app.broker(), &arguments.asked).await;
+    let asked = &arguments.asked;
+    let found = ask(app.broker(), asked.recipients(), asked.timeout).await;
     app.close().await;
     let workers = found.or_exit(Exit::Unreachable)?;
     global.output.rows(&workers)?;
@@ -56,14 +58,19 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     }
 }
 
-async fn ask(broker: &Broker, asked: &Asked) -> Result<Vec<Worker>, AskError> {
+/// The workers that are there, each asked at most for `patience`.
+pub(super) async fn ask(
+    broker: &Broker,
+    whom: Recipients,
+    patience: Duration,
+) -> Result<Vec<Worker>, AskError> {
     let mut caller = Caller::open(broker).await?;
     let answered = async {
         let nothing = Given::new;
-        let stats = caller.ask("stats", nothing(), asked.recipients(), asked.timeout).await?;
-        let there = || crate::control::Recipients::Named(stats.replies.keys().cloned().collect());
-        let active = caller.ask("active", nothing(), there(), asked.timeout).await?;
-        let queues = caller.ask("active_queues", nothing(), there(), asked.timeout).await?;
+        let stats = caller.ask("stats", nothing(), whom, patience).await?;
+        let there = || Recipients::Named(stats.replies.keys().cloned().collect());
+        let active = caller.ask("active", nothing(), there(), patience).await?;
+        let queues = caller.ask("active_queues", nothing(), there(), patience).await?;
         Ok(workers(&stats, &active.replies, &queues.replies))
     };
     let workers = answered.await;
@@ -102,7 +109,8 @@ fn workers(
 }
 
 impl Worker {
-    fn mute(node: &str, state: &'static str) -> Self {
+    /// One that does not answer.
+    pub(super) fn mute(node: &str, state: &'static str) -> Self {
         let (pool, queues) = (String::new(), Vec::new());
         let (running, slots, started, uptime_s) = (None, None, None, None);
         Self { worker: node.to_owned(), state, pool, running, slots, started, uptime_s, queues }

@@ -18,6 +18,7 @@ mod flower;
 mod hostile;
 #[cfg(feature = "redis")]
 mod interop;
+mod look;
 mod metrics;
 mod migrate;
 mod monitor;

@@ -32,6 +32,13 @@ impl HttpClient {
     }
 }
 
+impl HttpClient {
+    /// Begins a GET.
+    pub(crate) fn get(&self, url: reqwest::Url) -> reqwest::RequestBuilder {
+        self.0.get(url)
+    }
+}
+
 /// TLS with a provider of our own: which one is the process's default is the program's choice.
 fn tls() -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -5,6 +5,7 @@
 
 mod act;
 mod dead;
+mod failure;
 mod problem;
 mod series;
 mod task;
@@ -96,6 +97,8 @@ pub(super) fn router() -> Router<Pages> {
         .route("/states", get(states))
         .route("/series", get(series::since))
         .route("/workers", get(workers))
+        .route("/failures", get(failure::list))
+        .route("/failures/{sig}", get(failure::one))
         .route("/dead", get(dead::list))
         .route("/dead/states", get(dead::states))
         .route("/dead/{offset}", get(dead::one))

@@ -97,6 +97,19 @@ pub(in super::super) fn failures(
         .collect()
 }
 
+/// One kind of failure, with its spread at `now`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn one(
+    connection: &Connection,
+    id: i64,
+    now: Micros,
+) -> Result<Option<(FailureRow, Spread)>, IndexError> {
+    let Some(row) = failure(connection, id)? else { return Ok(None) };
+    Ok(Some((row, spread(connection, id, now)?)))
+}
+
 fn spread(connection: &Connection, id: i64, now: Micros) -> Result<Spread, IndexError> {
     let mut names = connection.prepare_cached(
         "SELECT word.text FROM failure_hour JOIN word ON word.id = failure_hour.name

@@ -1,0 +1,230 @@
+//! What the broker, those that are connected to it, and a monitor say about the present.
+
+use super::super::api::Api;
+use super::super::workers::{self, Worker};
+use crate::app::App;
+use crate::broker::{Broker, DeclareError, Depth};
+use crate::config::Config;
+use crate::control::Recipients;
+use crate::scheduler::{Answer, AskError, Command, ask};
+use crate::topology::names;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What is known of everything.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::cli) struct Survey {
+    pub(in crate::cli) broker: BrokerState,
+    pub(in crate::cli) workers: Vec<Worker>,
+    pub(in crate::cli) queues: Vec<QueueState>,
+    /// Null where there are no schedules and nobody who sends them.
+    pub(in crate::cli) scheduler: Option<SchedulerState>,
+    /// Null where no monitor was asked.
+    pub(in crate::cli) monitor: Option<MonitorState>,
+}
+
+/// The broker.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::cli) struct BrokerState {
+    pub(in crate::cli) url: String,
+    /// Why it takes no publications, if it does not.
+    pub(in crate::cli) blocked: Option<String>,
+}
+
+/// A queue, by passive declaration.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(in crate::cli) struct QueueState {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) state: Consumed,
+    /// Messages that wait.
+    pub(in crate::cli) ready: Option<u32>,
+    pub(in crate::cli) consumers: Option<u32>,
+}
+
+/// Whether a queue is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::cli) enum Consumed {
+    /// Somebody consumes it.
+    Running,
+    /// Nobody does.
+    NoConsumer,
+    /// There is no such queue.
+    Missing,
+    /// It may not be looked at.
+    Unknown,
+}
+
+/// The schedulers.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::cli) struct SchedulerState {
+    /// The one that leads; null where none answers.
+    pub(in crate::cli) leader: Option<String>,
+    pub(in crate::cli) since: Option<String>,
+    pub(in crate::cli) schedules: usize,
+    pub(in crate::cli) paused: Vec<String>,
+}
+
+/// A monitor, and what it has counted.
+#[derive(Debug, Default, Serialize)]
+pub(in crate::cli) struct MonitorState {
+    pub(in crate::cli) url: String,
+    /// Why it has no answer; then all else is empty.
+    pub(in crate::cli) error: Option<String>,
+    pub(in crate::cli) reading: bool,
+    pub(in crate::cli) lag_s: Option<f64>,
+    /// How many attempts came to what within the last hour.
+    pub(in crate::cli) last_hour: BTreeMap<String, u64>,
+    pub(in crate::cli) dead_open: u64,
+    /// Workers that have missed their heartbeats.
+    pub(in crate::cli) lost: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct About {
+    reading: bool,
+    lag_s: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Series {
+    stretches: Vec<Stretch>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Stretch {
+    counts: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Seen {
+    name: String,
+    state: String,
+}
+
+impl Survey {
+    /// Asks everybody, each at most for `patience`.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked. That others do not answer is part of the survey.
+    pub(in crate::cli) async fn take(
+        app: &App,
+        monitor: Option<&Api>,
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
+        let (config, broker) = (app.config(), app.broker());
+        let (workers, scheduler, monitor) = tokio::join!(
+            workers::ask(broker, Recipients::All, patience),
+            SchedulerState::of(broker, config, patience),
+            MonitorState::of(monitor),
+        );
+        let workers = workers?;
+        let consumed = workers.iter().flat_map(|worker| worker.queues.iter().cloned());
+        let queues =
+            queues(broker, configured(config).into_iter().chain(consumed).collect()).await?;
+        let broker = BrokerState { url: config.broker.redacted_url(), blocked: broker.blocked() };
+        Ok(Self { broker, workers, queues, scheduler: scheduler?, monitor })
+    }
+}
+
+/// The queues that the configuration names.
+pub(in crate::cli) fn configured(config: &Config) -> BTreeSet<String> {
+    config.topology().queues.names().map(str::to_owned).collect()
+}
+
+/// How these queues are.
+///
+/// # Errors
+/// When the connection broke.
+pub(in crate::cli) async fn queues(
+    broker: &Broker,
+    names: BTreeSet<String>,
+) -> Result<Vec<QueueState>, DeclareError> {
+    let mut states = Vec::new();
+    for name in names {
+        states.push(match broker.depth(&name).await {
+            Ok(Some(depth)) => QueueState::of(&name, depth),
+            Ok(None) => QueueState::without_depth(name, Consumed::Missing),
+            Err(error @ DeclareError::Interrupted(_)) => return Err(error),
+            Err(_) => QueueState::without_depth(name, Consumed::Unknown),
+        });
+    }
+    Ok(states)
+}
+
+impl QueueState {
+    /// A queue that is there.
+    pub(in crate::cli) fn of(name: &str, depth: Depth) -> Self {
+        let state = if depth.consumers > 0 { Consumed::Running } else { Consumed::NoConsumer };
+        let (ready, consumers) = (Some(depth.ready), Some(depth.consumers));
+        Self { name: name.to_owned(), state, ready, consumers }
+    }
+
+    fn without_depth(name: String, state: Consumed) -> Self {
+        Self { name, state, ready: None, consumers: None }
+    }
+}
+
+impl SchedulerState {
+    async fn of(
+        broker: &Broker,
+        config: &Config,
+        patience: Duration,
+    ) -> Result<Option<Self>, DeclareError> {
+        let in_files = config.schedules.names().count();
+        let ears = broker.depth(names::SCHEDULER_COMMANDS).await?;
+        if ears.is_none_or(|depth| depth.consumers == 0) {
+            let nobody = Self { schedules: in_files, ..Self::default() };
+            return Ok((in_files > 0).then_some(nobody));
+        }
+        let answer: Result<Answer, AskError> = ask(broker, &Command::Status, patience).await;
+        let Ok(Answer::Status(report)) = answer else {
+            return Ok(Some(Self { schedules: in_files, ..Self::default() }));
+        };
+        let paused = report.schedules.iter().filter(|(_, schedule)| schedule.paused.is_some());
+        Ok(Some(Self {
+            schedules: report.schedules.len(),
+            paused: paused.map(|(name, _)| name.clone()).collect(),
+            leader: Some(report.leader),
+            since: Some(report.since),
+        }))
+    }
+}
+
+impl MonitorState {
+    async fn of(api: Option<&Api>) -> Option<Self> {
+        let api = api?;
+        let url = api.address();
+        Some(match Self::ask(api).await {
+            Ok(state) => Self { url, ..state },
+            Err(error) => Self { url, error: Some(format!("{error:#}")), ..Self::default() },
+        })
+    }
+
+    async fn ask(api: &Api) -> anyhow::Result<Self> {
+        let about: About = api.get(&["about"], &[]).await?;
+        let series: Series = api.get(&["series"], &[("range", "1h")]).await?;
+        let dead: BTreeMap<String, u64> = api.get(&["dead", "states"], &[]).await?;
+        let seen: Vec<Seen> = api.get(&["workers"], &[]).await?;
+        let mut last_hour = BTreeMap::<String, u64>::new();
+        for (state, count) in series.stretches.into_iter().flat_map(|it| it.counts) {
+            *last_hour.entry(state.to_lowercase()).or_default() += count;
+        }
+        let lost = seen.into_iter().filter(|worker| worker.state == "lost");
+        Ok(Self {
+            url: String::new(),
+            error: None,
+            reading: about.reading,
+            lag_s: about.lag_s,
+            last_hour,
+            dead_open: dead.get("open").copied().unwrap_or_default(),
+            lost: lost.map(|worker| worker.name).collect(),
+        })
+    }
+
+    /// How many came to this within the last hour.
+    pub(in crate::cli) fn came_to(&self, state: &str) -> u64 {
+        self.last_hour.get(state).copied().unwrap_or_default()
+    }
+}
