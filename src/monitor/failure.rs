@@ -23,7 +23,9 @@ pub(super) fn signature(exception: &str) -> Signature {
 /// Type and message. Of a message that Python shows, the quotes around it are taken away.
 pub(super) fn split(exception: &str) -> (String, String) {
     let line = exception.lines().next().unwrap_or_default().trim();
-    let (kind, rest) = match line.find(['(', ':', ' ']) {
+    // The type may have brackets of its own: `ExitStatus(1)('...')`.
+    let quoted = line.find("('").or_else(|| line.find("(\""));
+    let (kind, rest) = match quoted.or_else(|| line.find(['(', ':', ' '])) {
         Some(end) => line.split_at(end),
         None => (line, ""),
     };
@@ -50,7 +52,7 @@ fn generalise(message: &str) -> String {
     let mut rest = message;
     while let Some(first) = rest.chars().next() {
         let (taken, instead) = match first {
-            '\'' | '"' | '`' => quoted(rest, first),
+            '\'' | '"' => quoted(rest, first),
             _ if first.is_alphanumeric() || matches!(first, '/' | '<' | '_') => word(rest),
             _ => (first.len_utf8(), None),
         };
@@ -152,6 +154,10 @@ mod tests {
             ("E('after 120ms, 3 times.')", "E: after <n>, <n> times."),
             ("HTTPError('500 from https://a.example/x?y=1')", "HTTPError: <n> from <url>"),
             ("E('mail to ana@example.com bounced')", "E: mail to <address> bounced"),
+            (
+                "ExitStatus(1)('`sh` ended with exit code 1: no smtp:25')",
+                "ExitStatus(1): `sh` ended with exit code <n>: no <host>",
+            ),
             ("WorkerLostError", "WorkerLostError"),
             ("exit code 3: no such file", "exit: code <n>: no such file"),
             ("", "unknown"),
