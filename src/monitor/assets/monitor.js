@@ -191,7 +191,7 @@ function lagging(seconds) {
 function startPolling() {
   disconnect();
   show("polling");
-  let left = 12;
+  let left = 6; // then events may come through again
   live.poll = setInterval(() => {
     left -= 1;
     if (left === 0) connect();
@@ -449,13 +449,26 @@ document.addEventListener("DOMContentLoaded", () => {
   connect();
 });
 
+// A browser keeps six connections to a server, for all its windows together. So a page that nobody
+// sees gives up its own.
+const UNSEEN = 5000; // in milliseconds
+
+function leave() {
+  clearTimeout(live.hidden);
+  disconnect();
+}
+
+function come() {
+  clearTimeout(live.hidden);
+  if (!document.body.dataset.topics || live.paused || live.source !== null) return;
+  connect();
+  refresh();
+}
+
 document.addEventListener("visibilitychange", () => {
   clearTimeout(live.hidden);
-  if (!document.body.dataset.topics || live.paused) return;
-  if (document.hidden) {
-    live.hidden = setTimeout(disconnect, 30000);
-  } else if (live.source === null) {
-    connect();
-    refresh();
-  }
+  if (document.hidden) live.hidden = setTimeout(disconnect, UNSEEN);
+  else come();
 });
+window.addEventListener("pagehide", leave);
+window.addEventListener("pageshow", (event) => { if (event.persisted) come(); });

@@ -3,6 +3,7 @@
 use super::scene::{HOSTILE, Scene};
 use crate::rig::eventually;
 use serde_json::json;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 #[tokio::test]
 async fn every_page_has_what_happened() {
@@ -73,6 +74,31 @@ async fn nothing_that_is_shown_becomes_markup() {
         }
     }
     assert!(scene.page(&format!("/tasks/{id}")).await.contains("&lt;script&gt;"));
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_huge_stays_small_in_a_list_and_folded_on_its_page() {
+    let scene = Scene::start().await;
+    let (long, longest) = ("x".repeat(1 << 20), "x".repeat(10 << 20));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let event = |kind: &str, clock: u64, fields: serde_json::Value| {
+        let (uuid, hostname) = ("huge-1", "w@h");
+        let mut event = json!({"type": kind, "hostname": hostname, "clock": clock, "timestamp": now, "uuid": uuid});
+        event.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        event
+    };
+    let received = json!({"name": long, "args": long, "kwargs": long});
+    scene.tell(&event("task-received", 1, received)).await;
+    let failed = json!({"exception": format!("E('{long}')"), "traceback": longest});
+    scene.tell(&event("task-failed", 2, failed)).await;
+    scene.monitor.until("huge-1", "FAILURE").await;
+
+    let list = scene.page("/tasks").await;
+    assert!(list.len() < 30_000, "{} bytes for one row", list.len());
+    let page = scene.page("/tasks/huge-1").await;
+    assert!(page.len() < 600_000, "{} bytes", page.len());
+    assert!(page.contains("<summary>65.5 KB</summary>"), "{}", &page[..20_000]);
     scene.stop().await;
 }
 

@@ -8,7 +8,10 @@ use celeriac::handler::{Failure, Output, Registry, TaskError};
 use celeriac::publisher::SendOptions;
 use celeriac::task::RetryPolicy;
 use celeriac::topology::QueueKind;
+use lapin::BasicProperties;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -19,7 +22,7 @@ pub(super) const HOSTILE: &str = "<script>document.title='taken'</script>\"'&\u{
 
 /// A worker, and a monitor of it.
 pub(super) struct Scene {
-    _rig: Rig,
+    pub(super) rig: Rig,
     pub(super) worker: Running,
     pub(super) monitor: Shown,
     /// `shop.wait` waits for one of these.
@@ -44,7 +47,7 @@ impl Scene {
         config.monitor.data_dir = folder.path().display().to_string();
         change(&mut config.monitor);
         let monitor = Shown::with(config).await;
-        Self { _rig: rig, worker, monitor, gate, _folder: folder }
+        Self { rig, worker, monitor, gate, _folder: folder }
     }
 
     /// Sends a task, and waits until the monitor shows it in this state.
@@ -62,6 +65,18 @@ impl Scene {
         let options = SendOptions::default().queue("default").retry(retry);
         let client = self.worker.app.client();
         client.send(task, args, &(), options).await.unwrap().id.to_string()
+    }
+
+    /// Tells of something that no worker here did.
+    pub(super) async fn tell(&self, event: &Value) {
+        let (_connection, channel) = self.rig.channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let body = serde_json::to_vec(event).unwrap();
+        let properties = BasicProperties::default().with_content_type("application/json".into());
+        let (exchange, key) = ("celeryev".into(), "task.multi".into());
+        let told =
+            channel.basic_publish(exchange, key, BasicPublishOptions::default(), &body, properties);
+        assert!(told.await.unwrap().await.unwrap().is_ack());
     }
 
     /// The page at `path`, which must be there.

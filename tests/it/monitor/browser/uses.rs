@@ -42,6 +42,21 @@ async fn a_page_looks_again_by_itself_where_events_do_not_come_through() {
 }
 
 #[tokio::test]
+async fn a_page_that_was_left_gives_its_connection_up() {
+    let Some(browser) = Browser::start(Scripts::On).await else { return };
+    let scene = Scene::with(|settings| settings.max_streams = 2).await;
+    for path in ["/tasks", "/workers", "/", "/tasks"] {
+        browser.open(&scene.monitor.url(path)).await;
+        browser.until("document.querySelector('#live').dataset.state === 'live'").await;
+    }
+    browser.run("history.back()").await;
+    browser.until("location.pathname === '/'").await;
+    browser.until("document.querySelector('#live').dataset.state === 'live'").await;
+    browser.close().await;
+    scene.stop().await;
+}
+
+#[tokio::test]
 async fn everything_is_reached_by_the_keyboard() {
     let Some(browser) = Browser::start(Scripts::On).await else { return };
     let scene = Scene::start().await;
