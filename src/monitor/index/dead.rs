@@ -132,6 +132,17 @@ pub(in super::super) fn states(connection: &Connection) -> Result<Vec<(String, i
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+/// How many letters nobody has dealt with, counted up to `most`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn open(connection: &Connection, most: i64) -> Result<i64, IndexError> {
+    let mut query = connection.prepare_cached(
+        "SELECT count(*) FROM (SELECT 1 FROM dead WHERE state = 'open' LIMIT ?1)",
+    )?;
+    Ok(query.query_row([most], |row| row.get(0))?)
+}
+
 fn letter(row: &Row<'_>) -> rusqlite::Result<DeadRow> {
     Ok(DeadRow {
         offset: row.get("offset")?,

@@ -15,6 +15,9 @@ const LATE: Duration = Duration::from_secs(30);
 /// A worker that has been silent for longer is no news.
 const HOUR: Micros = 3_600_000_000;
 
+/// More than this is not counted for the bar.
+const MANY: i64 = 10_000;
+
 /// So many workers are named in a warning.
 const NAMED: usize = 3;
 
@@ -73,11 +76,9 @@ impl Facts {
     /// # Errors
     /// When the index cannot be read.
     pub(super) fn read(connection: &Connection, now: Micros) -> Result<Self, IndexError> {
-        let dead = index::dead::states(connection)?;
-        let open = dead.iter().find(|(state, _)| state == "open");
         Ok(Self {
             failing: index::failures::failing(connection)?,
-            dead: open.map_or(0, |(_, count)| *count),
+            dead: index::dead::open(connection, MANY)?,
             lost: index::workers::lost(connection, now - HOUR)?,
         })
     }
@@ -126,7 +127,8 @@ impl Frame {
         if let Some(link) = self.links.iter_mut().find(|link| link.href == href)
             && number > 0
         {
-            link.badge = Some(count(number));
+            let more = if number >= MANY { "+" } else { "" };
+            link.badge = Some(format!("{}{more}", count(number)));
         }
     }
 }

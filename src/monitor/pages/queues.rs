@@ -148,6 +148,10 @@ fn facts_of(queue: &Queue, seen: &Seen, now: Micros) -> Vec<Fact> {
         Fact::new("Failed, last hour", text(&queue.failed)),
         Fact::new("Wait, p50", text(&queue.wait)),
         Fact::new("Wait, p95", text(&queue.wait95)),
+        Fact::new(
+            "Ready, lately",
+            if seen.past.len() < 2 { Html::unknown() } else { queue.spark.clone() },
+        ),
         Fact::new("Looked at", shown::some(looked, |at| shown::ago(at, now))),
     ]
 }

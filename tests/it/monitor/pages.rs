@@ -103,6 +103,25 @@ async fn what_is_huge_stays_small_in_a_list_and_folded_on_its_page() {
 }
 
 #[tokio::test]
+async fn a_queue_is_shown_that_somebody_told_of_and_nothing_is_made_up_about_it() {
+    let scene = Scene::start().await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let sent = json!({
+        "type": "task-sent", "hostname": "w@h", "clock": 1, "timestamp": now, "uuid": "sent-1",
+        "name": "shop.add", "queue": "elsewhere",
+    });
+    scene.tell(&sent).await;
+    eventually("the queue to be looked at", async || {
+        scene.page("/queues").await.contains("not there")
+    })
+    .await;
+    let page = scene.page("/queues/elsewhere").await;
+    assert!(page.contains("<dt>Ready</dt><dd>–</dd>"), "{page}");
+    assert!(page.contains("<dt>Consumers</dt><dd>–</dd>") && page.contains("sent-1"), "{page}");
+    scene.stop().await;
+}
+
+#[tokio::test]
 async fn a_filter_narrows_and_says_what_is_wrong_and_what_would_find_more() {
     let scene = Scene::start().await;
     let good = scene.run("shop.add", &(1, 2), "SUCCESS").await;
