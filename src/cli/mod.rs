@@ -34,6 +34,8 @@ mod stop;
 mod tasks;
 #[cfg(feature = "monitor")]
 mod token;
+#[cfg(feature = "top")]
+mod top;
 mod topology;
 mod worker;
 mod workers;
@@ -87,6 +89,8 @@ enum Command {
     Monitor(monitor::Arguments),
     Run(run::Arguments),
     Status(status::Arguments),
+    #[cfg(feature = "top")]
+    Top(top::Arguments),
     Tasks(tasks::Arguments),
     Failures(failures::Arguments),
     Events(events::Arguments),
@@ -123,6 +127,8 @@ pub fn run() -> ExitCode {
         Command::Monitor(arguments) => wait(monitor::run(&cli.global, &arguments)),
         Command::Run(arguments) => wait(run::run(&cli.global, &arguments)),
         Command::Status(arguments) => wait(status::run(&cli.global, &arguments)),
+        #[cfg(feature = "top")]
+        Command::Top(arguments) => wait(top::run(&cli.global, &arguments)),
         Command::Tasks(arguments) => wait(tasks::run(&cli.global, &arguments)),
         Command::Failures(arguments) => wait(failures::run(&cli.global, &arguments)),
         Command::Events(arguments) => wait(events::run(&cli.global, &arguments)),

@@ -6,11 +6,13 @@ use super::global::Global;
 use super::output::Row;
 use super::send;
 use crate::broker::Broker;
+use crate::clock::to_iso;
 use crate::control::{Answers, Arguments as Given, AskError, Caller, Recipients, Reply};
 use anyhow::anyhow;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// List the workers that are there: ours and Celery's
 #[derive(Debug, clap::Args)]
@@ -39,6 +41,32 @@ pub(super) struct Worker {
     started: Option<u64>,
     uptime_s: Option<u64>,
     pub(super) queues: Vec<String>,
+    /// What it runs now.
+    pub(super) doing: Vec<Doing>,
+}
+
+/// A task that a worker runs.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Doing {
+    pub(super) id: String,
+    pub(super) name: String,
+    /// Since when, by the worker's clock.
+    #[serde(serialize_with = "iso")]
+    pub(super) since: Option<SystemTime>,
+}
+
+fn iso<S: Serializer>(time: &Option<SystemTime>, to: S) -> Result<S::Ok, S::Error> {
+    time.map(to_iso).serialize(to)
+}
+
+impl From<&Value> for Doing {
+    fn from(active: &Value) -> Self {
+        let text = |field: &str| active[field].as_str().unwrap_or_default().to_owned();
+        let started = active["time_start"].as_f64();
+        let since = started.and_then(|at| Duration::try_from_secs_f64(at).ok());
+        let since = since.and_then(|at| SystemTime::UNIX_EPOCH.checked_add(at));
+        Self { id: text("id"), name: text("name"), since }
+    }
 }
 
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -88,17 +116,19 @@ fn workers(
         let total = stats["total"].as_object().into_iter().flatten();
         let queues = queues.get(node).and_then(|reply| reply.value.as_array());
         let names = queues.into_iter().flatten().filter_map(|queue| queue["name"].as_str());
+        let active = active.get(node).and_then(|reply| reply.value.as_array());
         let pool = stats["pool"]["implementation"].as_str().unwrap_or_default();
         Worker {
             worker: node.clone(),
             state: "up",
             // Celery names a class: `celery.concurrency.prefork:TaskPool`.
             pool: pool.trim_end_matches(":TaskPool").rsplit('.').next().unwrap_or(pool).to_owned(),
-            running: active.get(node).and_then(|reply| Some(reply.value.as_array()?.len() as u64)),
+            running: active.map(|tasks| tasks.len() as u64),
             slots: stats["pool"]["max-concurrency"].as_u64(),
             started: Some(total.filter_map(|(_, count)| count.as_u64()).sum()),
             uptime_s: stats["uptime"].as_u64(),
             queues: names.map(str::to_owned).collect(),
+            doing: active.into_iter().flatten().map(Doing::from).collect(),
         }
     });
     let silent = stats.silent.iter().map(|node| Worker::mute(node, "silent"));
@@ -111,9 +141,19 @@ fn workers(
 impl Worker {
     /// One that does not answer.
     pub(super) fn mute(node: &str, state: &'static str) -> Self {
-        let (pool, queues) = (String::new(), Vec::new());
+        let (pool, queues, doing) = (String::new(), Vec::new(), Vec::new());
         let (running, slots, started, uptime_s) = (None, None, None, None);
-        Self { worker: node.to_owned(), state, pool, running, slots, started, uptime_s, queues }
+        Self {
+            worker: node.to_owned(),
+            state,
+            pool,
+            running,
+            slots,
+            started,
+            uptime_s,
+            queues,
+            doing,
+        }
     }
 }
 
@@ -142,10 +182,19 @@ impl Row for Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn said(node: &str, value: Value) -> (String, Reply) {
         (node.to_owned(), Reply { node: node.to_owned(), value })
+    }
+
+    #[test]
+    fn what_a_worker_runs_has_its_beginning_unless_that_is_no_time() {
+        let doing = Doing::from(&json!({ "id": "a", "name": "n", "time_start": 1.5 }));
+        assert_eq!(doing.since, Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_500)));
+        for odd in [json!(-1.0), json!(1e300), json!("x"), Value::Null] {
+            assert_eq!(Doing::from(&json!({ "id": "a", "time_start": odd })).since, None);
+        }
     }
 
     #[test]

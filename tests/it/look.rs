@@ -48,9 +48,7 @@ impl Shop {
     async fn open() -> Self {
         let rig = Rig::start().await;
         let mut all = rig.celeriac(&["run"], CONFIG).await;
-        let line = all.until("http://127.0.0.1:").await;
-        let (_, address) = line.split_once("http://").unwrap();
-        let monitor = format!("http://{}", address.split_whitespace().next().unwrap());
+        let monitor = address(&all.until("http://127.0.0.1:").await);
         let shop = Self { rig, _all: all, monitor };
         eventually("the worker to be there", async || {
             shop.run(&["status", "--check"]).await.code == Some(0)
@@ -76,10 +74,21 @@ impl Shop {
     }
 }
 
+/// The address in a line of the log.
+fn address(line: &str) -> String {
+    let (_, address) = line.split_once("http://").unwrap();
+    format!("http://{}", address.split_whitespace().next().unwrap())
+}
+
 async fn run(rig: &Rig, monitor: &str, arguments: &[&str]) -> Ended {
+    run_as(rig, monitor, None, arguments).await
+}
+
+async fn run_as(rig: &Rig, monitor: &str, token: Option<&str>, arguments: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_celeriac"));
     command.args(arguments).current_dir(rig.folder()).stdin(Stdio::null());
     command.env("CELERIAC_MONITOR_URL", monitor).env_remove("CELERIAC_TOKEN");
+    command.envs(token.map(|token| ("CELERIAC_TOKEN", token)));
     let ended = tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap();
     Ended {
         code: ended.status.code(),
@@ -121,6 +130,19 @@ async fn a_failed_task_is_found_shown_and_grouped() {
 }
 
 #[tokio::test]
+async fn who_follows_sees_each_task_as_it_goes_on() {
+    let shop = Shop::open().await;
+    let arguments = ["tasks", "-f", "-o", "jsonl", "name:bad", "--monitor", &shop.monitor];
+    let mut tail = Process::celeriac(&arguments, shop.rig.folder());
+    for _ in 0..2 {
+        let id = shop.send("bad", "failure").await;
+        tail.until(&format!("\"{id}\"")).await;
+    }
+    shop.send("good", "success").await;
+    assert!(!tail.output().contains("\"good\""), "{}", tail.output());
+}
+
+#[tokio::test]
 async fn what_cannot_be_found_is_said_with_an_exit_code() {
     let shop = Shop::open().await;
     let wrong = shop.run(&["tasks", "sate:failure"]).await;
@@ -132,6 +154,22 @@ async fn what_cannot_be_found_is_said_with_an_exit_code() {
     let away = run(&shop.rig, "http://127.0.0.1:1", &["tasks"]).await;
     assert_eq!((away.code, away.out.as_str()), (Some(69), ""));
     assert!(away.err.contains("celeriac monitor"), "{}", away.err);
+}
+
+#[tokio::test]
+async fn a_monitor_that_wants_a_login_is_shown_a_token() {
+    let rig = Rig::start().await;
+    let with_tokens = format!("{CONFIG}[monitor.auth]\ntokens_file = \"tokens\"\n");
+    let path = rig.folder().join("celeriac.toml");
+    tokio::fs::write(path, with_tokens.replace("{url}", &rig.url())).await.unwrap();
+    let token = run(&rig, "http://127.0.0.1:1", &["token", "new", "ana"]).await.out;
+    let mut monitor = Process::celeriac(&["monitor"], rig.folder());
+    let address = address(&monitor.until("http://127.0.0.1:").await);
+    for (token, code) in [(None, 77), (Some("nonsense"), 77), (Some(token.trim()), 0)] {
+        let ended = run_as(&rig, &address, token, &["tasks"]).await;
+        assert_eq!(ended.code, Some(code), "{}", ended.err);
+        assert!(code == 0 || ended.err.contains("CELERIAC_TOKEN"), "{}", ended.err);
+    }
 }
 
 #[tokio::test]
@@ -166,6 +204,19 @@ async fn status_is_one_screen_where_all_is_well() {
         (&"w@web1".into(), &true.into())
     );
     assert_eq!(json["problems"], Value::Array(Vec::new()));
+}
+
+#[cfg(feature = "top")]
+#[tokio::test]
+async fn a_snapshot_of_top_has_queues_workers_and_what_fails() {
+    let shop = Shop::open().await;
+    shop.send("bad", "failure").await;
+    let picture = shop.run(&["top", "--snapshot", "--size", "120x30"]).await;
+    assert_eq!((picture.code, picture.out.lines().count()), (Some(0), 30), "{}", picture.err);
+    for part in ["default", "w@web1", "running, longest first", "1× "] {
+        assert!(picture.out.contains(part), "{part}\n{}", picture.out);
+    }
+    assert_eq!(shop.run(&["top"]).await.code, Some(2), "no terminal");
 }
 
 #[tokio::test]

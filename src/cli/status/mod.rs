@@ -1,20 +1,20 @@
 //! `celeriac status`
 
 mod problem;
-mod survey;
+pub(super) mod survey;
 
-pub(super) use survey::{QueueState, configured, queues};
+pub(super) use problem::{Problem, problems};
+pub(super) use survey::{Consumed, QueueState, Survey, configured, queues};
 
 use super::api::At;
 use super::exit::{Exit, OrExit};
 use super::global::Global;
 use super::output::{Row, in_text, plain, seconds};
 use super::send;
-use problem::{Problem, problems};
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
-use survey::{Consumed, MonitorState, SchedulerState, Survey};
+use survey::{MonitorState, SchedulerState};
 
 /// One screen: broker, workers, queues, scheduler, and what is wrong
 #[derive(Debug, clap::Args)]

@@ -45,6 +45,10 @@ pub(in crate::cli) fn problems(survey: &Survey) -> Vec<Problem> {
 
 fn of_workers(survey: &Survey) -> Vec<Problem> {
     if survey.workers.is_empty() {
+        // With `worker.remote_control = false` they do not answer, and work.
+        if survey.queues.iter().any(|queue| queue.state == Consumed::Running) {
+            return Vec::new();
+        }
         let message = "there is no worker in this virtual host";
         return vec![Problem::new("no_worker", "workers", message, "celeriac worker")];
     }
@@ -140,6 +144,8 @@ mod tests {
     #[test]
     fn where_all_is_well_nothing_is_said() {
         assert_eq!(problems(&well()), []);
+        let unheard = Survey { workers: vec![], ..well() };
+        assert_eq!(codes(&unheard), [""; 0], "its queue is consumed");
         assert_eq!(codes(&Survey { scheduler: None, monitor: None, ..well() }), [""; 0]);
     }
 
@@ -149,7 +155,7 @@ mod tests {
         let reading = || MonitorState { reading: true, ..Default::default() };
         let blocked = Some("low on memory".to_owned());
         for (survey, code, hint) in [
-            (Survey { workers: vec![], ..well() }, "no_worker", "celeriac worker"),
+            (Survey { workers: vec![], queues: vec![], ..well() }, "no_worker", "celeriac worker"),
             (
                 Survey { workers: vec![Worker::mute("w@h", "silent")], ..well() },
                 "worker_silent",
