@@ -5,9 +5,9 @@ use super::{Browser, Scripts, axe};
 use crate::rig::eventually;
 use serde_json::json;
 
-/// Width and height of a desk's window and of a telephone, and in which themes it is looked at there:
+/// Width and height of a desk's window and of a small telephone, and in which themes it is looked at there:
 /// colours do not depend on the width.
-const SIZES: [(u32, u32, &[&str]); 2] = [(1280, 900, &["light", "dark"]), (500, 900, &["light"])];
+const SIZES: [(u32, u32, &[&str]); 2] = [(1280, 900, &["light", "dark"]), (320, 900, &["light"])];
 
 /// A page that is not there.
 const GONE: &str = "/nothing";
