@@ -47,6 +47,10 @@ use unique::Claim;
 /// The wait before a declaration that the connection interrupted is repeated.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a binding that was just declared may not count yet. RabbitMQ 4.0 was seen to return messages
+/// after that, while another program declared the same.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// Publishes tasks. Cloning is cheap; all clones share one connection.
 #[derive(Debug, Clone)]
 pub struct Publisher {
@@ -323,22 +327,70 @@ impl Publisher {
         let first = self.broker.publish(Arc::clone(&message), deadline).await;
         let missing =
             matches!(first, Err(PublishError::Unroutable { .. } | PublishError::NoExchange { .. }));
-        let left = || deadline.saturating_sub(started.elapsed());
-        if !missing || !Box::pin(self.declare(destination, left())).await {
+        if !missing {
             return first;
         }
-        self.broker.publish(message, left()).await
+        Box::pin(self.deliver_declared(first, message, destination, started, deadline)).await
     }
 
-    /// Declares what `destination` needs, if the settings say that it is ours to declare.
-    async fn declare(&self, destination: &Destination, deadline: Duration) -> bool {
+    /// Declares what a message misses that failed like `first`, and publishes it again.
+    async fn deliver_declared(
+        &self,
+        first: Result<(), PublishError>,
+        message: Arc<RawMessage>,
+        destination: &Destination,
+        started: Instant,
+        deadline: Duration,
+    ) -> Result<(), PublishError> {
+        let left = || deadline.saturating_sub(started.elapsed());
+        match self.declare(destination, left()).await {
+            Ok(true) => {}
+            Ok(false) => return first,
+            // Not known to be impossible: the broker takes long, or is away.
+            Err(error) => {
+                let (reason, waited) = (error.to_string(), started.elapsed());
+                return Err(PublishError::Disconnected { reason, waited });
+            }
+        }
+        let defined = |queue: &String| self.shared.topology.queues.is_defined(queue);
+        let is_bound = destination.queue.as_ref().is_some_and(defined);
+        let bound = Instant::now();
+        loop {
+            let again = self.broker.publish(Arc::clone(&message), left()).await;
+            let is_early = is_bound && bound.elapsed() < SETTLING && left() > AGAIN;
+            match again {
+                Err(PublishError::Unroutable { .. }) if is_early => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Declares what `destination` needs, if the settings say that it is ours to declare. `false`
+    /// when it is not, or is refused.
+    ///
+    /// # Errors
+    ///
+    /// When the broker did not answer in time, so that it is not known.
+    async fn declare(
+        &self,
+        destination: &Destination,
+        deadline: Duration,
+    ) -> Result<bool, DeclareError> {
         if !self.shared.topology.declare {
-            return false;
+            return Ok(false);
         }
         let missed = Instant::now();
         let declare = self.outlast(|| self.declare_since(missed, destination));
-        let declared = timeout(deadline, declare).await.unwrap_or_else(|_| Err(self.silence()));
-        declared.inspect_err(|error| debug!(%error, "what is missing is not declared")).is_ok()
+        match timeout(deadline, declare).await.unwrap_or_else(|_| Err(self.silence())) {
+            Ok(()) => Ok(true),
+            Err(error @ DeclareError::Interrupted(_)) => Err(error),
+            Err(error) => {
+                debug!(%error, "what is missing is not declared");
+                Ok(false)
+            }
+        }
     }
 
     /// Declares what was missing at `missed`, unless somebody else has done so since: of a thousand
@@ -389,9 +441,12 @@ impl Publisher {
         };
         let mut bound = bind().await;
         let left = || deadline.saturating_sub(started.elapsed());
-        if matches!(bound, Err(DeclareError::Missing(_))) && self.declare(destination, left()).await
-        {
-            bound = bind().await;
+        if matches!(bound, Err(DeclareError::Missing(_))) {
+            bound = match self.declare(destination, left()).await {
+                Ok(true) => bind().await,
+                Ok(false) => bound,
+                Err(error) => Err(error),
+            };
         }
         match bound {
             Ok(()) => {}

@@ -29,6 +29,8 @@ pub(super) struct QueueLoop {
     pub(super) stop: CancellationToken,
     pub(super) stage: Stage,
     pub(super) start: Start,
+    /// How many deliveries came while the last handful gathered.
+    pub(super) handful: u32,
 }
 
 /// Where an attempt begins.
@@ -173,9 +175,15 @@ impl QueueLoop {
     async fn next(&mut self) -> Option<Delivery> {
         if self.start == Start::Together {
             if let Some(delivery) = self.deliveries.next().now_or_never() {
+                self.handful = self.handful.saturating_add(1);
                 return delivery;
             }
             tokio::time::sleep(HANDFUL).await;
+            // The flood is over. The next step of a chain comes when the one before has ended: it
+            // would wait each time, for nobody.
+            if std::mem::take(&mut self.handful) <= 1 {
+                self.start = Start::Here;
+            }
         }
         self.deliveries.next().await
     }
@@ -288,18 +296,15 @@ impl PaceRule {
 impl Pace {
     /// The prefetch for a queue of which `started` tasks began `within` this long.
     ///
-    /// It moves in powers of two: up at once, down by halves, with a gap between the two, so that
-    /// it rests.
+    /// It moves in powers of two, with a gap between up and down, so that it rests. Both ways at once:
+    /// each change takes the consumer away and brings another, and meanwhile nothing comes.
     fn wanted(self, now: u16, started: u32, within: Duration) -> u16 {
         let rate = f64::from(started) / within.as_secs_f64().max(0.001);
         // A cast of a float saturates.
         let ahead = (rate * AHEAD.as_secs_f64()) as u16;
-        let next = if ahead.saturating_mul(2) > now {
-            ahead.saturating_mul(2).checked_next_power_of_two().unwrap_or(self.most)
-        } else if ahead < now / 8 {
-            now / 2
-        } else {
-            now
+        let next = match ahead.saturating_mul(2) > now || ahead < now / 8 {
+            true => ahead.saturating_mul(2).checked_next_power_of_two().unwrap_or(self.most),
+            false => now,
         };
         next.clamp(self.slots, self.most.max(self.slots))
     }
@@ -317,7 +322,9 @@ mod tests {
         assert_eq!(step(4, 1_000), 128, "short tasks");
         assert_eq!(step(128, 10_000), 200, "never above the most");
         assert_eq!(step(200, 10_000), 200);
-        assert_eq!(step(200, 10), 100, "the rush is over");
+        assert_eq!(step(200, 10), 4, "the rush is over");
+        assert_eq!(step(250, 200), 32, "less of it");
+        assert_eq!(step(32, 200), 32, "at rest");
         assert_eq!(step(8, 1), 4);
         assert_eq!(step(64, 1_000), 128);
         assert_eq!(step(128, 1_000), 128, "at rest");

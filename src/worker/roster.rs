@@ -176,6 +176,7 @@ impl<'a> Roster<'a> {
             stop,
             stage: Stage::Cautious,
             start: Start::Beside,
+            handful: 0,
         }
     }
 

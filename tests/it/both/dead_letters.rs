@@ -58,7 +58,7 @@ async fn a_refused_message_goes_where_its_queue_says(stage: Stage) {
         let dead = stage.take("dead", 1).await.remove(0);
         let key = if name == "q" { "q" } else { "other" };
         assert_eq!((dead.exchange.as_str(), dead.routing_key.as_str()), ("morgue", key));
-        assert!(!dead.redelivered);
+        // Whether it is marked as redelivered differs: since 4.3 it is.
         let first = |part: &str| RawMessage::from(&dead).header(&format!("x-first-death-{part}"));
         assert_eq!(
             [first("queue"), first("reason"), first("exchange")].map(Some),

@@ -103,7 +103,9 @@ async fn what_a_consumer_leaves_behind_comes_again(stage: Stage) {
             (body(delivery), delivery.redelivered, delivery.failed_deliveries())
         };
         let counted = i64::from(name == "counting");
-        assert_eq!(count(&taken[0]), ("held".to_owned(), true, counted), "{name}");
+        let held = ("held".to_owned(), true, counted);
+        // In the order they had, but for quorum queues since 4.0.
+        assert!(taken.iter().map(count).any(|taken| taken == held), "{name}");
     }
     stage.end().await;
 }

@@ -245,7 +245,8 @@ async fn what_is_made_to_exhaust_memory_does_not() {
     let limits = "max_body = \"10MB\"\nmax_decompressed = \"8MB\"";
     let ground = Ground::new(QueueKind::Quorum, limits).await;
     let mut sent = Sent::new();
-    let large = vec![b' '; 30 << 20];
+    // RabbitMQ itself refuses more than 16 MiB since 4.0.
+    let large = vec![b' '; 15 << 20];
     publish(&ground.channel, &mut sent, "large".into(), with(JSON, headers("large")), large).await;
     let zeros = vec![0; 64 << 20];
     for (name, compression) in [("gzip", Compression::Gzip), ("zstd", Compression::Zstd)] {
