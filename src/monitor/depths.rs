@@ -58,6 +58,16 @@ impl Depths {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(queue).cloned()
     }
 
+    /// Queues in which messages wait and that nobody consumes, with how many wait.
+    pub(super) fn stalled(&self) -> Vec<(String, u32)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = |(queue, seen): (&String, &Seen)| {
+            let depth = seen.depth.filter(|depth| depth.ready > 0 && depth.consumers == 0)?;
+            Some((queue.clone(), depth.ready))
+        };
+        all.iter().filter_map(waits).collect()
+    }
+
     /// Whether a worker said that it consumes something.
     fn is_consumed(&self) -> bool {
         self.all().values().any(|seen| !seen.workers.is_empty())

@@ -5,7 +5,7 @@ use super::super::http::Pages;
 use super::super::index::{self, IndexError};
 use super::super::status::Status;
 use super::assets;
-use super::shown::{count, plain, took};
+use super::shown::{count, counted, plain, took};
 use rusqlite::Connection;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const HOUR: Micros = 3_600_000_000;
 /// More than this is not counted for the bar.
 const MANY: i64 = 10_000;
 
-/// So many workers are named in a warning.
+/// So many workers and queues are named in warnings.
 const NAMED: usize = 3;
 
 /// Which page it is.
@@ -92,7 +92,7 @@ impl Frame {
         let mut frame = Self {
             now: now / 1_000,
             title: plain(&pages.settings.title),
-            warnings: warnings(&pages.status, facts),
+            warnings: warnings(&pages.status, facts, &pages.depths.stalled()),
             broker,
             ..bare
         };
@@ -154,7 +154,7 @@ impl Place {
     }
 }
 
-fn warnings(status: &Status, facts: &Facts) -> Vec<String> {
+fn warnings(status: &Status, facts: &Facts, stalled: &[(String, u32)]) -> Vec<String> {
     let mut warnings = Vec::new();
     if !status.is_reading() {
         warnings.push(
@@ -176,6 +176,16 @@ fn warnings(status: &Status, facts: &Facts) -> Vec<String> {
             );
         }
         lost => warnings.push(format!("{} workers say nothing any more", lost.len())),
+    }
+    match stalled {
+        [] => {}
+        stalled if stalled.len() <= NAMED => {
+            warnings.extend(stalled.iter().map(|(queue, ready)| {
+                let messages = counted(i64::from(*ready), "message", "messages");
+                format!("Queue {} has {messages} and no consumer", plain(queue))
+            }))
+        }
+        stalled => warnings.push(format!("{} queues have messages and no consumer", stalled.len())),
     }
     warnings
 }

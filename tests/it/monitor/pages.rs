@@ -2,6 +2,9 @@
 
 use super::scene::{HOSTILE, Scene};
 use crate::rig::eventually;
+use lapin::BasicProperties;
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
 use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -118,6 +121,15 @@ async fn a_queue_is_shown_that_somebody_told_of_and_nothing_is_made_up_about_it(
     let page = scene.page("/queues/elsewhere").await;
     assert!(page.contains("<dt>Ready</dt><dd>–</dd>"), "{page}");
     assert!(page.contains("<dt>Consumers</dt><dd>–</dd>") && page.contains("sent-1"), "{page}");
+
+    let (_connection, channel) = scene.rig.channel().await;
+    let (queue, options) = ("elsewhere", QueueDeclareOptions::default());
+    channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap();
+    let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+    let sent = channel.basic_publish("".into(), queue.into(), options, b"x", properties);
+    sent.await.unwrap().await.unwrap();
+    let warning = "Queue elsewhere has 1 message and no consumer";
+    eventually(warning, async || scene.page("/about").await.contains(warning)).await;
     scene.stop().await;
 }
 
