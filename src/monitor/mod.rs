@@ -11,6 +11,7 @@ mod audit;
 mod change;
 mod depths;
 mod failure;
+mod gauges;
 mod histogram;
 mod http;
 mod index;
@@ -38,6 +39,7 @@ use crate::topology::{self, DeadSettings, EventStream, Topology, names};
 use access::Login;
 use act::Actor;
 use depths::{Depths, Watch};
+use gauges::Gauges;
 use index::Index;
 use ingest::{Ingest, News, Source};
 use letters::Letters;
@@ -148,7 +150,7 @@ impl Monitor {
             status: self.status.clone(),
             news: heard.clone(),
             streams: Arc::new(Semaphore::new(self.settings.max_streams as usize)),
-            depths,
+            depths: depths.clone(),
             letters: Letters::new(archive, Arc::clone(&self.clock)),
         };
         let topology = topology::Settings { dead: self.dead.clone(), ..Default::default() };
@@ -166,6 +168,7 @@ impl Monitor {
             ended = self.tidy(&index) => ended,
             () = self.invite(heard) => Ok(()),
             () = watch.run() => Ok(()),
+            ended = Gauges::watch(&index, &depths, &self.status) => ended,
         };
         self.status.set_address(None);
         Ok(ended?)

@@ -1,6 +1,7 @@
 //! How the monitor is doing: what its health, its pages and its metrics say of it.
 
 use super::change::{Micros, micros};
+use super::gauges::Gauges;
 use crate::metrics::{counter, gauge, truth};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -29,6 +30,8 @@ struct Inner {
     newest: AtomicI64,
     /// When the last batch was applied.
     applied: AtomicI64,
+    /// What was seen last of everything else.
+    gauges: Mutex<Gauges>,
 }
 
 impl Status {
@@ -66,6 +69,10 @@ impl Status {
         (newest > 0).then(|| Duration::from_micros(applied.saturating_sub(newest).max(0) as u64))
     }
 
+    pub(super) fn set_gauges(&self, gauges: Gauges) {
+        *self.0.gauges.lock().unwrap_or_else(PoisonError::into_inner) = gauges;
+    }
+
     pub(super) fn set_reading(&self, reading: bool) {
         self.0.reading.store(reading, Ordering::Relaxed);
     }
@@ -101,6 +108,13 @@ impl Collector for Status {
             let help = "How old the newest event was when it was taken in";
             gauge(to, "celeriac_events_lag_seconds", help, lag.as_secs_f64())?;
         }
-        truth(to, "celeriac_events_reading", "Whether the stream is being read", self.is_reading())
+        truth(
+            to,
+            "celeriac_events_reading",
+            "Whether the stream is being read",
+            self.is_reading(),
+        )?;
+        let gauges = self.0.gauges.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        gauges.encode(to)
     }
 }

@@ -17,7 +17,9 @@ use super::access::Person;
 use super::http::Pages;
 use super::index::select::{self, Reach, Selection};
 use super::index::{tasks, workers};
+use crate::broker::Depth;
 use crate::filter;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -31,6 +33,9 @@ const LONGEST: usize = 1_000;
 
 /// And this long unless told.
 const USUAL: usize = 50;
+
+/// So many queues are asked for at once.
+const MOST_QUEUES: usize = 50;
 
 /// Which part of a list is wanted.
 #[derive(Debug)]
@@ -103,6 +108,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/dead/states", get(dead::states))
         .route("/dead/{offset}", get(dead::one))
         .route("/audit", get(dead::acts))
+        .route("/demand", get(demand))
         .route("/about", get(about))
         .route("/me", get(me))
         .merge(act::router())
@@ -111,7 +117,7 @@ pub(super) fn router() -> Router<Pages> {
 
 async fn list(
     State(pages): State<Pages>,
-    asked: Result<Query<Asked>, axum::extract::rejection::QueryRejection>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Found>, Problem> {
     let Query(asked) = asked?;
     let selection = asked.selection(&pages)?;
@@ -143,6 +149,48 @@ async fn one(
 async fn workers(State(pages): State<Pages>) -> Result<Json<Vec<Worker>>, Problem> {
     let workers = pages.index.read(workers::all).await?;
     Ok(Json(workers.into_iter().map(Worker::from).collect()))
+}
+
+/// Which queues, separated by commas.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Queues {
+    queues: String,
+}
+
+/// How much work there is, for whoever decides how many workers to run.
+#[derive(Debug, Serialize)]
+struct Demand {
+    /// Messages that wait in all of them.
+    ready: u32,
+    consumers: u32,
+    per_queue: BTreeMap<String, QueueDemand>,
+}
+
+/// The work of one queue.
+#[derive(Debug, Serialize)]
+struct QueueDemand {
+    ready: u32,
+    consumers: u32,
+}
+
+/// Asked of the broker itself, now: nobody is scaled by what was.
+async fn demand(
+    State(pages): State<Pages>,
+    queues: Result<Query<Queues>, QueryRejection>,
+) -> Result<Json<Demand>, Problem> {
+    let Query(Queues { queues }) = queues?;
+    let mut demand = Demand { ready: 0, consumers: 0, per_queue: BTreeMap::new() };
+    for queue in queues.split(',').take(MOST_QUEUES) {
+        let depth = pages.broker.depth(queue).await;
+        let depth = depth.map_err(|error| Problem::unavailable(error.to_string()))?;
+        let missing = || Problem::not_found(format!("there is no queue {queue}"));
+        let Depth { ready, consumers } = depth.ok_or_else(missing)?;
+        demand.ready += ready;
+        demand.consumers += consumers;
+        demand.per_queue.insert(queue.to_owned(), QueueDemand { ready, consumers });
+    }
+    Ok(Json(demand))
 }
 
 /// Who asks.

@@ -5,6 +5,7 @@ mod act;
 mod browser;
 mod ingest;
 mod live;
+mod metrics;
 mod pages;
 mod scene;
 

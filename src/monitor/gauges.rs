@@ -1,0 +1,113 @@
+//! What the monitor knows of the whole system now, for Prometheus: looked at every few seconds, so that
+//! a scrape asks nobody.
+
+use super::change::Micros;
+use super::depths::{Depths, EVERY};
+use super::index::workers::{Presence, WorkerRow};
+use super::index::{self, Index, IndexError};
+use super::state::State;
+use super::status::Status;
+use crate::metrics::{gauge, label};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A worker that has been away for longer has no series any more.
+const FORGOTTEN: Micros = 600_000_000;
+
+/// So many workers have series.
+const WORKERS: usize = 500;
+
+/// What was seen last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gauges {
+    tasks: BTreeMap<State, i64>,
+    dead: BTreeMap<String, i64>,
+    workers: Vec<WorkerRow>,
+    index_bytes: u64,
+    depths: Depths,
+}
+
+impl Gauges {
+    /// Looks again and again, and tells `status`. Never ends.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub(super) async fn watch(
+        index: &Index,
+        depths: &Depths,
+        status: &Status,
+    ) -> Result<(), IndexError> {
+        let mut every = tokio::time::interval(EVERY);
+        loop {
+            every.tick().await;
+            let read = index.read(|index| {
+                let dead = index::dead::states(index)?.into_iter().collect();
+                Ok((index::tasks::states(index)?, dead, index::workers::all(index)?))
+            });
+            // A question that takes too long is asked again.
+            let Ok((tasks, dead, workers)) = read.await else { continue };
+            let (index_bytes, depths) = (index.bytes(), depths.clone());
+            status.set_gauges(Self { tasks, dead, workers, index_bytes, depths });
+        }
+    }
+
+    fn tasks(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Tasks in the history, by state";
+        let all = State::ALL.map(|state| {
+            (state.as_str().to_lowercase(), self.tasks.get(&state).copied().unwrap_or_default())
+        });
+        family(to, "celeriac_tasks", help, "state", all)
+    }
+
+    fn queues(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let queues = self.depths.all();
+        let known = || queues.iter().filter_map(|(name, seen)| Some((name.clone(), seen.depth?)));
+        let help = "Messages that wait in the queue";
+        let ready = known().map(|(name, depth)| (name, i64::from(depth.ready)));
+        family(to, "celeriac_queue_ready", help, "queue", ready)?;
+        let help = "Consumers of the queue";
+        let consumers = known().map(|(name, depth)| (name, i64::from(depth.consumers)));
+        family(to, "celeriac_queue_consumers", help, "queue", consumers)
+    }
+
+    fn workers(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let latest = self.workers.iter().map(|worker| worker.seen).max().unwrap_or_default();
+        let known = self.workers.iter().filter(|worker| worker.seen + FORGOTTEN > latest);
+        let up = known
+            .take(WORKERS)
+            .map(|worker| (worker.name.clone(), i64::from(worker.presence == Presence::Up)));
+        family(to, "celeriac_worker_up", "Whether the worker tells that it lives", "worker", up)
+    }
+}
+
+impl Gauges {
+    /// Writes all of them.
+    pub(super) fn encode(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        self.tasks(to)?;
+        self.queues(to)?;
+        self.workers(to)?;
+        let help = "Dead letters, by what became of them";
+        let dead = self.dead.iter().map(|(state, count)| (state.clone(), *count));
+        family(to, "celeriac_dead_letters", help, "state", dead)?;
+        gauge(to, "celeriac_store_bytes", "The index on the disk", self.index_bytes as f64)
+    }
+}
+
+/// A gauge with a value for each value of one label.
+fn family(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    labelled: &str,
+    values: impl IntoIterator<Item = (String, i64)>,
+) -> fmt::Result {
+    let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (value, number) in values {
+        let labels = [(labelled, label(&value))];
+        ConstGauge::new(number).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! What Prometheus and whoever scales workers are told.
+
+use super::scene::Scene;
+use crate::rig::eventually;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
+use serde_json::json;
+
+#[tokio::test]
+async fn prometheus_sees_tasks_queues_workers_and_dead_letters() {
+    let scene = Box::pin(Scene::start()).await;
+    scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    scene.run("shop.fail", &("x",), "FAILURE").await;
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(scene.monitor.status.clone()));
+    let lines = [
+        "celeriac_tasks{state=\"success\"} 1",
+        "celeriac_tasks{state=\"failure\"} 1",
+        "celeriac_tasks{state=\"started\"} 0",
+        "celeriac_queue_ready{queue=\"default\"} 0",
+        "celeriac_queue_consumers{queue=\"default\"} 1",
+        "celeriac_dead_letters{state=\"open\"} 1",
+        "celeriac_events_reading 1",
+    ];
+    eventually("every line", async || {
+        let mut told = String::new();
+        text::encode(&mut told, &registry).unwrap();
+        let has = |line: &str| told.lines().any(|it| it.trim_end_matches(".0") == line);
+        lines.iter().all(|line| has(line)) && told.contains("celeriac_worker_up{worker=\"")
+    })
+    .await;
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn the_demand_of_queues_is_one_number() {
+    let scene = Box::pin(Scene::start()).await;
+    scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    let broker = scene.worker.app.broker();
+    broker.declare_queue(&celeriac::topology::Queue::named("aside")).await.unwrap();
+    let options = celeriac::publisher::SendOptions::default().exchange("").routing_key("aside");
+    scene.worker.app.client().send("shop.none", &(), &(), options).await.unwrap();
+    let demand = scene.monitor.get("/api/v1/demand?queues=default,aside").await;
+    assert_eq!((&demand["ready"], &demand["consumers"]), (&json!(1), &json!(1)), "{demand}");
+    assert_eq!(demand["per_queue"]["aside"]["ready"], 1);
+    assert_eq!(scene.monitor.ask("/api/v1/demand?queues=none").await.status(), 404);
+    scene.stop().await;
+}
