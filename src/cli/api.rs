@@ -20,7 +20,7 @@ const TOKEN: &str = "CELERIAC_TOKEN";
 /// Which monitor is asked.
 #[derive(Debug, clap::Args)]
 pub(super) struct At {
-    /// The monitor to ask, instead of the one in [monitor]; CELERIAC_TOKEN has its token
+    /// The monitor to ask, instead of the configured one; CELERIAC_TOKEN has its token
     #[arg(long = "monitor", value_name = "URL", env = "CELERIAC_MONITOR_URL")]
     monitor: Option<String>,
 }

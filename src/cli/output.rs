@@ -139,6 +139,14 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
+/// So many of something: `1 message`, `2 messages`.
+pub(crate) fn counted(count: impl Into<u64>, one: &str) -> String {
+    match count.into() {
+        1 => format!("1 {one}"),
+        many => format!("{many} {one}s"),
+    }
+}
+
 /// A table as it stands in the midst of other text.
 pub(crate) fn in_text<R: Row>(rows: &[R]) -> String {
     table(R::COLUMNS, rows, None)
@@ -203,6 +211,14 @@ mod tests {
         fn cells(&self) -> Vec<String> {
             vec![self.0.to_owned(), self.1.to_string()]
         }
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(
+            [0_u32, 1, 2].map(|count| counted(count, "task")),
+            ["0 tasks", "1 task", "2 tasks"]
+        );
     }
 
     #[test]

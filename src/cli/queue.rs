@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, OrExit, failed};
 use super::global::Global;
-use super::output::plain;
+use super::output::{counted, plain};
 use super::send;
 use super::status::{QueueState, configured, queues};
 use crate::app::App;
@@ -134,7 +134,9 @@ async fn purge(global: &Global, app: &App, name: &str, asks: Asks) -> anyhow::Re
     }
     let purged = app.broker().purge_queue(name).await.map_err(refused)?;
     let answer = json!({ "queue": name, "purged": purged });
-    global.output.one(&answer, &format!("{purged} messages deleted from {}", plain(name)))?;
+    global
+        .output
+        .one(&answer, &format!("{} deleted from {}", counted(purged, "message"), plain(name)))?;
     Ok(Exit::Done)
 }
 
@@ -142,10 +144,13 @@ async fn purge(global: &Global, app: &App, name: &str, asks: Asks) -> anyhow::Re
 #[expect(clippy::print_stderr, reason = "the command line is what prints")]
 fn confirm(name: &str, ready: u32) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
-        let why = anyhow!("{ready} messages would be deleted from {name}; confirm it with --yes");
+        let why = anyhow!(
+            "{} would be deleted from {name}; confirm it with --yes",
+            counted(ready, "message")
+        );
         return Err(failed(Exit::Used, why));
     }
-    eprint!("Delete {ready} messages from {}? Write its name: ", plain(name));
+    eprint!("Delete {} from {}? Write its name: ", counted(ready, "message"), plain(name));
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;

@@ -1,6 +1,6 @@
 //! The one language in which people say which tasks they mean: `state:failure name:send_* since:2h`.
 //!
-//! The command line, the monitor's pages and its API read the same text. [`parse`] makes an [`Expr`]
+//! The command line, the monitor's pages and its API read the same text. [`parse()`] makes an [`Expr`]
 //! of it, given the [`Fields`] that whoever asks can answer for, and every mistake is a
 //! [`FilterError`] that points at its place. What an expression selects is for others: the archive
 //! looks at letters with it, the monitor makes SQL of it. The grammar, from loose to tight:

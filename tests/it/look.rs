@@ -260,6 +260,6 @@ async fn a_queue_is_purged_only_by_who_says_so() {
     assert!(unasked.err.contains("--yes"), "{}", unasked.err);
     assert_eq!(ask(&["queue", "show", "default", "-o", "json"]).await.json()["ready"], 1);
     let purged = ask(&["queue", "purge", "default", "--yes"]).await;
-    assert_eq!(purged.out, "1 messages deleted from default\n");
+    assert_eq!(purged.out, "1 message deleted from default\n");
     assert_eq!(ask(&["queue", "show", "default", "-o", "json"]).await.json()["ready"], 0);
 }

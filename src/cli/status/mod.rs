@@ -9,7 +9,7 @@ pub(super) use survey::{Consumed, QueueState, Survey, configured, queues};
 use super::api::At;
 use super::exit::{Exit, OrExit};
 use super::global::Global;
-use super::output::{Row, in_text, plain, seconds};
+use super::output::{Row, counted, in_text, plain, seconds};
 use super::send;
 use serde::Serialize;
 use std::fmt::Write;
@@ -119,7 +119,7 @@ impl SchedulerState {
             [] => String::new(),
             paused => format!(", paused: {}", plain(&paused.join(", "))),
         };
-        format!("{leader}, {} schedules{paused}", self.schedules)
+        format!("{leader}, {}{paused}", counted(self.schedules as u64, "schedule"))
     }
 }
 

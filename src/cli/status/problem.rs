@@ -1,5 +1,6 @@
 //! What is wrong, and what to do about it. Pure.
 
+use super::super::output::counted;
 use super::survey::{Consumed, Survey};
 use serde::Serialize;
 
@@ -67,7 +68,10 @@ fn of_queues(survey: &Survey) -> Vec<Problem> {
         let name = &queue.name;
         match (queue.state, queue.ready.unwrap_or_default()) {
             (Consumed::NoConsumer, ready @ 1..) => {
-                let message = format!("queue {name}: {ready} messages and nobody who consumes it");
+                let message = format!(
+                    "queue {name}: {} and nobody who consumes it",
+                    counted(ready, "message")
+                );
                 let hint = format!("celeriac worker -Q {name}");
                 Some(Problem::new("queue_no_consumer", name, message, hint))
             }
@@ -87,7 +91,10 @@ fn of_queues(survey: &Survey) -> Vec<Problem> {
 
 fn of_scheduler(survey: &Survey) -> Option<Problem> {
     let scheduler = survey.scheduler.as_ref().filter(|it| it.leader.is_none())?;
-    let message = format!("{} schedules, and no scheduler that answers", scheduler.schedules);
+    let message = format!(
+        "{}, and no scheduler that answers",
+        counted(scheduler.schedules as u64, "schedule")
+    );
     Some(Problem::new("no_scheduler", "scheduler", message, "celeriac scheduler"))
 }
 

@@ -125,7 +125,7 @@ fn workers(frame: &mut Frame<'_>, area: Rect, workers: &[Worker]) {
     let widths = [
         Constraint::Fill(3),
         Constraint::Length(6),
-        Constraint::Length(7),
+        Constraint::Length(8),
         Constraint::Length(6),
         Constraint::Length(8),
         Constraint::Length(7),
