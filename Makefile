@@ -21,7 +21,6 @@ check: ## formatting, lints, documentation, shell scripts; changes nothing
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --no-default-features --lib --bins --locked -- -D warnings
-	cargo clippy --features top --lib --bins --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
 		cargo doc --workspace --no-deps --document-private-items --locked
 	for script in rabbitmq/*.sh examples/demo/*.sh examples/django/*.sh examples/django/bin/*.sh .ci/run; do bash -n $$script; done
