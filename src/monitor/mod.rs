@@ -40,7 +40,7 @@ use access::Login;
 use act::Actor;
 use depths::{Depths, Watch};
 use gauges::Gauges;
-use index::Index;
+use index::{Index, Keep};
 use ingest::{Ingest, News, Source};
 use letters::Letters;
 use std::io;
@@ -233,10 +233,9 @@ impl Monitor {
 
     async fn prune(&self, index: &Index) -> Result<(), IndexError> {
         let now = self.clock.now();
-        let before = |age| now.checked_sub(age).unwrap_or(std::time::UNIX_EPOCH);
-        let history = &self.settings.history;
-        let (successes, others) = (before(history.success), before(history.other));
-        let gone = index.write(move |writer| writer.prune(successes, others, PRUNED)).await?;
+        let (history, dead) = (&self.settings.history, self.dead.retain.age);
+        let keep = Keep { success: history.success, other: history.other, dead };
+        let gone = index.write(move |writer| writer.prune(now, keep, PRUNED)).await?;
         if gone > 0 {
             debug!(tasks = gone, "old tasks are deleted");
         }

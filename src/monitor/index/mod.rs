@@ -8,6 +8,7 @@ mod apply;
 pub(super) mod audit;
 pub(super) mod dead;
 pub(super) mod failures;
+mod prune;
 pub(super) mod select;
 pub(super) mod series;
 pub(super) mod tasks;
@@ -16,6 +17,7 @@ pub(super) mod workers;
 mod writer;
 
 pub(super) use apply::Batch;
+pub(super) use prune::Keep;
 pub(super) use tasks::{AttemptRow, TaskRow};
 pub(super) use writer::Writer;
 

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 const SECOND: Micros = 1_000_000;
 
 /// How long the stretches are in which things are counted: ten seconds, a minute, an hour.
-const STEPS: [Micros; 3] = [10 * SECOND, 60 * SECOND, 3_600 * SECOND];
+pub(super) const STEPS: [Micros; 3] = [10 * SECOND, 60 * SECOND, 3_600 * SECOND];
 
 /// What one batch adds.
 #[derive(Debug, Default)]
