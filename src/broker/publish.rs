@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Why a message was not published.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -440,7 +440,8 @@ impl Account {
         let Some(message) = message else { return };
         let delivery = &message.delivery;
         let properties = &delivery.properties;
-        warn!(
+        // Whoever published it is told, and knows whether that matters.
+        debug!(
             exchange = %delivery.exchange, routing_key = %delivery.routing_key,
             reply = %message.reply_text, "a message came back from the broker"
         );

@@ -28,6 +28,10 @@ const GATHER: Duration = Duration::from_millis(100);
 /// and never more than this.
 const TOGETHER: usize = 5_000;
 
+/// RabbitMQ's own marks in a stream, one or so where a segment begins, have offsets too. What
+/// retention takes away are whole segments.
+const OWN: u64 = 16;
+
 /// So many messages are under way. Each holds up to 64 KiB of events.
 const PREFETCH: u16 = 100;
 
@@ -176,7 +180,7 @@ impl Ingest {
     /// Says so, once, when the stream no longer has what is next.
     fn note_gap(&self, place: &Place, offset: u64) {
         let gap = place.next.map_or(0, |next| offset - next);
-        if gap > 0 && self.source == Source::Events {
+        if gap > OWN && self.source == Source::Events {
             self.status.count_missed(gap);
             warn!(
                 stream = self.stream,
