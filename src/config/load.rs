@@ -2,7 +2,7 @@
 
 use super::layer::{self, Layer, Source};
 use super::problem::{Place, Problem, Report, Severity};
-use super::tree::{Node, Path, SyntaxError};
+use super::tree::{DUPLICATE, Node, Path, SyntaxError};
 use super::{Config, check, complaint, environment, read, schema, secrets};
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
@@ -187,26 +187,27 @@ fn toml_files(folder: &FilePath) -> Vec<PathBuf> {
     files
 }
 
-/// The layer of a file, and what is doubtful about it.
+/// The layer of a file, and what is wrong or doubtful about it.
 fn read_file(file: &FilePath) -> Result<(Layer, Vec<Problem>), Vec<Problem>> {
     let text = fs::read_to_string(file).map_err(|error| {
         let title = format!("cannot read {}", file.display());
         vec![Problem::error(title).note(secrets::reason(&error))]
     })?;
-    let root = Node::parse(&text).map_err(|errors| {
+    let told = |errors: Vec<SyntaxError>| {
         let shown: Arc<str> = layer::masked_urls(&text).into();
         errors.iter().map(|error| syntax_problem(file, &shown, error)).collect::<Vec<_>>()
-    })?;
+    };
+    let (root, twice) = Node::parse(&text).map_err(told)?;
     let layer = Layer::new(Source::File(file.to_owned()), &text, root);
-    let warnings = open_secret(file, &layer).into_iter().collect();
-    Ok((layer, warnings))
+    let problems = told(twice).into_iter().chain(open_secret(file, &layer)).collect();
+    Ok((layer, problems))
 }
 
 fn syntax_problem(file: &FilePath, shown: &Arc<str>, error: &SyntaxError) -> Problem {
     let mut lines = error.message.lines();
     let title = lines.next().unwrap_or("not TOML");
     let mut label = lines.collect::<Vec<_>>().join(", ");
-    if title == "duplicate key" {
+    if title == DUPLICATE {
         label = "there is one of this name above; rename one of them".to_owned();
     }
     Problem::error(title).at(Some(Place {

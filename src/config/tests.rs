@@ -254,6 +254,14 @@ fn two_schedules_of_one_name_are_one_too_many() {
 }
 
 #[test]
+fn a_schedule_that_is_there_twice_hides_no_other_mistake() {
+    let text = "[schedules.a]\ntask = \"x\"\ncron = \"61 3 * * *\"\n[schedules.a]\ntask = \"y\"\n";
+    let report = report(text);
+    assert!(report.contains("duplicate key\n --> celeriac.toml:4:12"), "{report}");
+    assert!(report.contains("minute 61 does not exist"), "{report}");
+}
+
+#[test]
 fn a_bare_number_is_told_its_unit() {
     assert_eq!(
         report("[tasks.\"shop.mail\"]\ntime_limit = 600\nrate = 10\nmax_output = 5\n"),

@@ -87,19 +87,24 @@ pub(super) fn write_key(key: &str) -> String {
     }
 }
 
+/// What the parser says of a key that is there twice.
+pub(super) const DUPLICATE: &str = "duplicate key";
+
 impl Node {
-    /// Reads a document.
+    /// Reads a document, though keys in it may be there twice: then without the second, and with an
+    /// error for each.
     ///
     /// # Errors
-    /// Every syntax error of the text.
-    pub(super) fn parse(text: &str) -> Result<Self, Vec<SyntaxError>> {
+    /// Every syntax error of the text, when there are others.
+    pub(super) fn parse(text: &str) -> Result<(Self, Vec<SyntaxError>), Vec<SyntaxError>> {
         let (table, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            return Err(errors.into_iter().map(SyntaxError::from).collect());
+        let errors: Vec<_> = errors.into_iter().map(SyntaxError::from).collect();
+        if errors.iter().any(|error| !error.message.starts_with(DUPLICATE)) {
+            return Err(errors);
         }
         let span = table.span();
         let value = table_of(table.into_inner()).map_err(|error| vec![error])?;
-        Ok(Self { span, value })
+        Ok((Self { span, value }, errors))
     }
 
     /// A table that holds `value` at the end of `keys`, all at one place.
@@ -207,7 +212,7 @@ mod tests {
     #[test]
     fn every_value_knows_its_place() {
         let text = "[worker]\nqueues = [\"a\", \"b\"]\n";
-        let tree = Node::parse(text).unwrap();
+        let tree = Node::parse(text).unwrap().0;
         let mut path = path_of(["worker", "queues"]);
         let (key, value) = tree.find(&path).unwrap();
         assert_eq!(&text[key.unwrap()], "queues");
