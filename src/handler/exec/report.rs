@@ -2,7 +2,10 @@
 
 use super::lines::Lines;
 use crate::handler::Progress;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -31,7 +34,13 @@ struct Heard {
     tail: VecDeque<String>,
     tail_bytes: usize,
     after: Option<Duration>,
-    limiter: DefaultDirectRateLimiter,
+    throttle: Throttle<DefaultClock>,
+}
+
+/// Bounds what one attempt logs.
+#[derive(Debug)]
+struct Throttle<C: Clock> {
+    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
     unlogged: u64,
 }
 
@@ -51,14 +60,12 @@ enum Line<'a> {
 impl Report {
     /// An empty report, which passes on what it hears of progress.
     pub(super) fn new(progress: Progress) -> Self {
-        let quota = Quota::per_second(LOGGED_PER_SECOND).allow_burst(LOGGED_AT_ONCE);
         let heard = Heard {
             progress,
             tail: VecDeque::new(),
             tail_bytes: 0,
             after: None,
-            limiter: RateLimiter::direct(quota),
-            unlogged: 0,
+            throttle: Throttle::new(DefaultClock::default()),
         };
         Self { lines: Lines::default(), heard }
     }
@@ -71,7 +78,7 @@ impl Report {
     /// Ends the report: what it heard at last.
     pub(super) fn finish(mut self) -> Summary {
         self.lines.finish(|line| self.heard.hear(line));
-        self.heard.note_unlogged();
+        note_unlogged(self.heard.throttle.unlogged);
         Summary { tail: self.heard.tail.into(), after: self.heard.after }
     }
 }
@@ -108,19 +115,32 @@ impl Heard {
     }
 
     fn log(&mut self, line: &str) {
-        if self.limiter.check().is_err() {
-            self.unlogged += 1;
-            return;
+        if let Some(unlogged) = self.throttle.admit() {
+            note_unlogged(unlogged);
+            info!(line, "program says");
         }
-        self.note_unlogged();
-        info!(line, "program says");
+    }
+}
+
+impl<C: Clock> Throttle<C> {
+    fn new(clock: C) -> Self {
+        let quota = Quota::per_second(LOGGED_PER_SECOND).allow_burst(LOGGED_AT_ONCE);
+        Self { limiter: RateLimiter::direct_with_clock(quota, clock), unlogged: 0 }
     }
 
-    fn note_unlogged(&mut self) {
-        let lines = std::mem::take(&mut self.unlogged);
-        if lines > 0 {
-            info!(lines, "program says too much, not all is logged");
+    /// Whether a line may be logged, and how many before it were not.
+    fn admit(&mut self) -> Option<u64> {
+        if self.limiter.check().is_ok() {
+            return Some(std::mem::take(&mut self.unlogged));
         }
+        self.unlogged += 1;
+        None
+    }
+}
+
+fn note_unlogged(lines: u64) {
+    if lines > 0 {
+        info!(lines, "program says too much, not all is logged");
     }
 }
 
@@ -146,9 +166,8 @@ fn progress(text: &str) -> Option<Line<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use governor::clock::FakeRelativeClock;
     use serde_json::json;
-    use std::io;
-    use std::sync::{Arc, Mutex};
 
     #[test]
     fn only_whole_lines_of_the_right_form_are_taken_as_meant_for_us() {
@@ -190,38 +209,15 @@ mod tests {
         assert!(tail[1].starts_with('4'));
     }
 
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn lines_are_logged_but_not_without_end() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(subscriber, || {
-            let mut report = Report::new(Progress::default());
-            for n in 0..10_000 {
-                report.push(format!("line {n}\n::progress 0.1\n").as_bytes());
-            }
-            report.finish();
-        });
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let said: Vec<_> = log.lines().filter(|line| line.contains("program says line")).collect();
-        assert!((100..9_000).contains(&said.len()), "{} lines", said.len());
-        assert!(said[0].contains("INFO"), "{}", said[0]);
-        assert!(said[0].contains("program says line=\"line 0\""), "{}", said[0]);
-        assert!(log.lines().last().unwrap().contains("too much"));
-        assert!(!log.contains("::progress"));
+        let clock = FakeRelativeClock::default();
+        let mut throttle = Throttle::new(clock.clone());
+        let admitted = (0..10_000).filter(|_| throttle.admit() == Some(0)).count();
+        assert_eq!(admitted, 100);
+        clock.advance(Duration::from_millis(50));
+        assert_eq!(throttle.admit(), Some(9_900));
+        assert_eq!(throttle.admit(), None);
+        assert_eq!(throttle.unlogged, 1);
     }
 }

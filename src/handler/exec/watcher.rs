@@ -134,7 +134,13 @@ impl Shell {
         Ok(shell)
     }
 
+    /// Writes to the shell. That it has ended is asked of the kernel, for the pipe may hide it: a
+    /// process that was just forked holds a copy of the end that is read, until its own program
+    /// starts.
     fn tell(&mut self, line: &str) -> io::Result<()> {
+        if self.process.try_wait()?.is_some() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         self.pipe.write_all(line.as_bytes())
     }
 }
