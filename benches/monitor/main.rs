@@ -3,7 +3,8 @@
 //!
 //! `make bench-monitor` fills the history with a million tasks (the rate of that is what it takes in
 //! when it is behind), then tells it of two thousand a second while each list is asked for again and
-//! again, and at last stops it and starts it. `docs/performance.md` says what came out.
+//! again, stops it and starts it, and at last kills it and tells of as many for a minute more before it
+//! is started again. `docs/performance.md` says what came out.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -37,6 +38,9 @@ struct Options {
     /// For how many seconds.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// For how many seconds it is away after it was killed, while tasks are told of at the same rate.
+    #[arg(long, default_value_t = 60)]
+    away: u64,
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -90,5 +94,23 @@ async fn main() -> Result<()> {
     );
     again.has(teller.tasks()).await?;
     println!("| nothing missing after that | {} tasks |", teller.tasks());
+
+    let (before, rate, seconds) = (teller.tasks(), options.rate, options.away);
+    // It is told of more while it dies.
+    let (killed, telling) =
+        tokio::join!(again.kill(), teller.tell_at(rate, Duration::from_secs(seconds)));
+    killed.and(telling)?;
+    let back = Monitor::start(&broker.url, folder.path()).await?;
+    let began = std::time::Instant::now();
+    back.has(teller.tasks()).await?;
+    let about: serde_json::Value = serde_json::from_str(&back.get("/api/v1/about").await?)?;
+    println!(
+        "| killed with -9, away for {seconds} s at {rate} tasks/s | {} tasks told meanwhile, {} in all; \
+         every one counted {:.1} s after the start, {} messages missed |",
+        teller.tasks() - before,
+        teller.tasks(),
+        began.elapsed().as_secs_f64(),
+        about["events_missed"],
+    );
     Ok(())
 }

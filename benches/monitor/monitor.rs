@@ -85,6 +85,13 @@ impl Monitor {
         Ok(sizes.sum::<Result<u64>>()? >> 20)
     }
 
+    /// Kills it as it is.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
     /// Stops it in order; how long that took.
     pub(crate) async fn stop(mut self) -> Result<Duration> {
         let began = Instant::now();

@@ -7,7 +7,6 @@
 use super::http::Pages;
 use super::index::{self, IndexError};
 use super::ingest::News;
-use super::status::Status;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, StatusCode, header};
@@ -71,6 +70,7 @@ struct Listener {
 /// How the monitor is, as far as every page shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Condition {
+    is_connected: bool,
     is_reading: bool,
     /// Whole seconds, from 2 on.
     lag: Option<u64>,
@@ -102,9 +102,10 @@ impl Topics {
 }
 
 impl Condition {
-    fn of(status: &Status) -> Self {
+    fn of(pages: &Pages) -> Self {
+        let (broker, status) = (&pages.broker, &pages.status);
         let lag = status.lag().map(|lag| lag.as_secs()).filter(|lag| *lag >= 2);
-        Self { is_reading: status.is_reading(), lag }
+        Self { is_connected: broker.is_connected(), is_reading: status.is_reading(), lag }
     }
 }
 
@@ -117,7 +118,7 @@ impl Listener {
         let mut news = pages.news.clone();
         let steps = news.borrow_and_update().steps;
         let newest = pages.index.read(index::tasks::newest).await?;
-        let condition = Condition::of(&pages.status);
+        let condition = Condition::of(&pages);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.reset();
@@ -181,12 +182,13 @@ impl Listener {
 
     /// What goes on by itself: depths, heartbeats, how far behind we are.
     fn tell_time(&mut self) {
-        let condition = Condition::of(&self.pages.status);
+        let condition = Condition::of(&self.pages);
         if condition.lag != self.condition.lag {
             let lag = json!({"lag_s": condition.lag.unwrap_or_default()});
             self.ready.push_back(event("lag", &lag));
         }
-        if condition.is_reading != self.condition.is_reading {
+        let is_well = |it: Condition| (it.is_connected, it.is_reading);
+        if is_well(condition) != is_well(self.condition) {
             self.ready.push_back(event("warning", &json!({})));
         }
         self.condition = condition;

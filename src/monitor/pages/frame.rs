@@ -3,7 +3,6 @@
 use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index::{self, IndexError};
-use super::super::status::Status;
 use super::assets;
 use super::shown::{count, counted, plain, took};
 use rusqlite::Connection;
@@ -92,7 +91,7 @@ impl Frame {
         let mut frame = Self {
             now: now / 1_000,
             title: plain(&pages.settings.title),
-            warnings: warnings(&pages.status, facts, &pages.depths.stalled()),
+            warnings: warnings(pages, facts),
             broker,
             ..bare
         };
@@ -154,13 +153,16 @@ impl Place {
     }
 }
 
-fn warnings(status: &Status, facts: &Facts, stalled: &[(String, u32)]) -> Vec<String> {
+fn warnings(pages: &Pages, facts: &Facts) -> Vec<String> {
+    let (status, stalled) = (&pages.status, pages.depths.stalled());
     let mut warnings = Vec::new();
-    if !status.is_reading() {
+    if !pages.broker.is_connected() {
         warnings.push(
-            "No events are read now: the broker is away, or the stream of events is missing"
+            "The broker is away: these pages show what was told before, and go on by themselves"
                 .to_owned(),
         );
+    } else if !status.is_reading() {
+        warnings.push("No events are read now: the stream of events is missing".to_owned());
     } else if let Some(lag) = status.lag().filter(|lag| *lag > LATE) {
         let lag = Micros::try_from(lag.as_micros()).unwrap_or(Micros::MAX);
         warnings.push(format!(
@@ -177,7 +179,7 @@ fn warnings(status: &Status, facts: &Facts, stalled: &[(String, u32)]) -> Vec<St
         }
         lost => warnings.push(format!("{} workers say nothing any more", lost.len())),
     }
-    match stalled {
+    match stalled.as_slice() {
         [] => {}
         stalled if stalled.len() <= NAMED => {
             warnings.extend(stalled.iter().map(|(queue, ready)| {

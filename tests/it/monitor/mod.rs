@@ -2,6 +2,7 @@
 
 mod access;
 mod act;
+mod away;
 mod browser;
 mod ingest;
 mod live;
