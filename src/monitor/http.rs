@@ -8,7 +8,7 @@ use super::ingest::News;
 use super::letters::Letters;
 use super::settings::Settings;
 use super::status::Status;
-use super::{api, live, pages};
+use super::{api, live, pages, transfer};
 use crate::archive::Archive;
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -67,6 +67,7 @@ impl Pages {
             .merge(access::router())
             .layer(from_fn_with_state(self.clone(), guard))
             .layer(from_fn(close))
+            .layer(from_fn(transfer::shorten))
             .layer(DefaultBodyLimit::max(LONGEST_BODY))
             .with_state(self)
     }

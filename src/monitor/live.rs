@@ -14,6 +14,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use futures::stream;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::VecDeque;
@@ -36,8 +37,9 @@ const COMMENT: Duration = Duration::from_secs(15);
 const LATER: &str = "10";
 
 /// What the address asks for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Asked {
+    /// Such as `tasks,overview`.
     #[serde(default)]
     topics: String,
 }

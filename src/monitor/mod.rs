@@ -24,6 +24,7 @@ mod record;
 mod settings;
 mod state;
 mod status;
+mod transfer;
 
 pub use access::{NewToken, Tokens, TokensError};
 pub use index::IndexError;

@@ -17,6 +17,7 @@ use crate::broker::{Broker, PublishError};
 use crate::clock::Clock;
 use crate::control::{AskError, Caller};
 use crate::ids::TaskId;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ struct Inner {
 }
 
 /// What came of an act.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(super) struct Reply {
     action: &'static str,
     target: String,
@@ -57,7 +58,7 @@ pub(super) struct Reply {
 }
 
 /// What one of those says who had to do something.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(super) struct Answer {
     /// A worker, the broker, or what was acted upon.
     who: String,
@@ -68,7 +69,7 @@ pub(super) struct Answer {
 }
 
 /// Whether it was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
     Done,

@@ -3,11 +3,12 @@
 use super::super::settings::Role;
 use super::{Actor, Answer, NotRecorded, Outcome, PATIENCE, Reply};
 use crate::control::{Answers, Arguments, Recipients, Reply as Replied};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// What a worker can be told, in the words of the API.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub(in super::super) enum Order {
     /// Finish what runs, give back the rest, stop.

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use rusqlite::types::Value;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -37,9 +38,9 @@ pub(super) fn router() -> Router<Pages> {
 }
 
 /// Which dead letters, and where to.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Letters {
+pub(super) struct Letters {
     /// Their places in the archive.
     offsets: BTreeSet<u64>,
     /// Instead of the queue that each came from.

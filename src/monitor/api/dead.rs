@@ -10,11 +10,12 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use rusqlite::types::Value;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A dead letter, without its body.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Letter {
     offset: i64,
     dead_at: Option<String>,
@@ -33,7 +34,7 @@ pub(super) struct Letter {
 }
 
 /// Which part of the dead letters is wanted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// `open` unless told; `all` for all.
@@ -88,7 +89,7 @@ pub(super) async fn states(
 }
 
 /// Something that somebody did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Act {
     id: String,
     at: String,
@@ -102,7 +103,7 @@ pub(super) struct Act {
 }
 
 /// Whose audit.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Of {
     target: Option<String>,

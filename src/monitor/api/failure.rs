@@ -9,10 +9,11 @@ use crate::units;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which failures, and in which order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     /// How far back, such as `24h`.
@@ -23,13 +24,13 @@ pub(super) struct Wanted {
 }
 
 /// Failures.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Failures {
     items: Vec<Failure>,
 }
 
 /// Failures that are the same.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Failure {
     /// Their number: `sig:17` in a filter.
     sig: i64,

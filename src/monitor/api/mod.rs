@@ -6,6 +6,7 @@
 mod act;
 mod dead;
 mod failure;
+mod openapi;
 mod problem;
 mod series;
 mod task;
@@ -23,6 +24,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use task::{Task, TaskWithAttempts};
@@ -45,7 +47,8 @@ struct Part {
 }
 
 /// Part of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 struct Items<T> {
     items: Vec<T>,
     /// The cursor of what comes next; null at the end.
@@ -53,7 +56,7 @@ struct Items<T> {
 }
 
 /// Which tasks are wanted, and which part of their list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Asked {
     /// As `docs/filter.md` has it.
@@ -64,7 +67,8 @@ struct Asked {
 }
 
 /// Tasks, and how far was looked for them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TaskList")]
 struct Found {
     #[serde(flatten)]
     list: Items<Task>,
@@ -111,6 +115,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/demand", get(demand))
         .route("/about", get(about))
         .route("/me", get(me))
+        .route("/openapi.json", get(openapi::show))
         .merge(act::router())
         .fallback(async || Problem::not_found("there is no such call; see /api/v1/openapi.json"))
 }
@@ -152,14 +157,14 @@ async fn workers(State(pages): State<Pages>) -> Result<Json<Vec<Worker>>, Proble
 }
 
 /// Which queues, separated by commas.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Queues {
     queues: String,
 }
 
 /// How much work there is, for whoever decides how many workers to run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Demand {
     /// Messages that wait in all of them.
     ready: u32,
@@ -168,7 +173,7 @@ struct Demand {
 }
 
 /// The work of one queue.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct QueueDemand {
     ready: u32,
     consumers: u32,
@@ -194,7 +199,7 @@ async fn demand(
 }
 
 /// Who asks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Me {
     user: String,
     role: &'static str,
@@ -205,7 +210,7 @@ async fn me(person: Person) -> Json<Me> {
 }
 
 /// How the monitor itself is doing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct About {
     version: &'static str,
     title: String,

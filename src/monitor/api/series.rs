@@ -9,18 +9,19 @@ use crate::units;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How far back, such as `15m`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Range {
     range: Option<String>,
 }
 
 /// Counts over time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Series {
     /// How long each stretch is, in seconds.
     step: f64,
@@ -28,7 +29,7 @@ pub(super) struct Series {
 }
 
 /// One stretch. Those in which nothing happened are left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Counted {
     at: String,
     /// Starts, and ends by what they came to.

@@ -4,10 +4,11 @@ use super::super::change::{Micros, time_of};
 use super::super::index::{AttemptRow, TaskRow};
 use super::super::state::State;
 use crate::clock::to_iso;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A task.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Task {
     id: String,
     name: Option<String>,
@@ -37,7 +38,7 @@ pub(super) struct Task {
 }
 
 /// A task with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct TaskWithAttempts {
     #[serde(flatten)]
     task: Task,
@@ -45,7 +46,7 @@ pub(super) struct TaskWithAttempts {
 }
 
 /// One execution.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Attempt {
     n: i64,
     worker: Option<String>,

@@ -3,10 +3,11 @@
 use super::super::change::time_of;
 use super::super::index::workers::WorkerRow;
 use crate::clock::to_iso;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A worker, by its last heartbeat.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Worker {
     name: String,
     state: &'static str,

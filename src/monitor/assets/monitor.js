@@ -129,11 +129,11 @@ function copyWithoutHttps(text) {
 const QUIET = 1000; // between two fetches, in milliseconds
 const live = {
   source: null, state: "connecting", lag: 0, paused: false,
-  greeted: 0, poll: 0, hidden: 0, timer: 0, last: 0,
+  greeted: 0, poll: 0, hidden: 0, timer: 0, last: 0, tag: null,
 };
 const seen = new Map(); // what the server last sent of each region and row
 
-const bare = (html) => html.replace(/(<time[^>]*>)[^<]*/g, "$1").replace(/ data-exact="[^"]*"/g, "");
+const bare = (html) => html.replace(/(<(?:time|span class="took")[^>]*>)[^<]*/g, "$1").replace(/ data-exact="[^"]*"/g, "");
 const rowKey = (row) => "row " + row.dataset.id;
 const regionKey = (region) => "region " + region.dataset.live;
 
@@ -219,8 +219,12 @@ function refresh() {
 
 async function fetchPage() {
   try {
-    const answer = await fetch(location.href, { cache: "no-store", credentials: "same-origin" });
-    if (answer.ok) update(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const headers = live.tag ? { "if-none-match": live.tag } : {};
+    const answer = await fetch(location.href, { cache: "no-store", credentials: "same-origin", headers });
+    if (answer.ok) {
+      live.tag = answer.headers.get("etag");
+      update(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    }
     if (live.state === "away" && live.source === null) show("polling");
   } catch {
     show("away");

@@ -42,6 +42,7 @@ struct Page {
     q: String,
     problem: Option<String>,
     status: String,
+    took: String,
     rows: Vec<Row>,
     /// The newest of this filter.
     here: String,
@@ -106,7 +107,8 @@ pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> An
     page(&Page {
         frame: Frame::new(&pages, Place::Tasks, &found.facts, now),
         states: chips(&found.states, &asked.q),
-        status: status(&found, asked.before, took),
+        status: status(&found, asked.before),
+        took: shown::took(took),
         problem: problem.as_deref().map(shown::plain),
         rows: found.list.tasks.iter().map(|task| Row::new(task, now)).collect(),
         here: address(&asked.q, None),
@@ -199,7 +201,7 @@ fn chips(states: &BTreeMap<State, i64>, q: &str) -> Vec<Chip> {
     State::ALL.into_iter().map(chip).collect()
 }
 
-fn status(found: &Found, before: Option<i64>, took: Micros) -> String {
+fn status(found: &Found, before: Option<i64>) -> String {
     let (rows, all) = (found.list.tasks.len() as i64, found.states.values().sum());
     let is_whole = before.is_none() && found.list.older.is_none();
     let rows = match (is_whole, before) {
@@ -211,7 +213,7 @@ fn status(found: &Found, before: Option<i64>, took: Micros) -> String {
         Reach::All => String::new(),
         Reach::Newest(newest) => format!(" · searched the newest {}", shown::count(newest.into())),
     };
-    format!("{rows} of {}{reach} · {}", shown::count(all), shown::took(took))
+    format!("{rows} of {}{reach}", shown::count(all))
 }
 
 fn nothing(found: &Found, is_wrong: bool) -> &'static str {

@@ -7,8 +7,10 @@ mod browser;
 mod ingest;
 mod live;
 mod metrics;
+mod openapi;
 mod pages;
 mod scene;
+mod transfer;
 
 use crate::rig::{PATIENCE, Rig, eventually};
 use celeriac::app::App;

@@ -1,0 +1,77 @@
+//! The calls, in the order in which the document has them.
+
+use super::super::super::act::{Order, Reply};
+use super::super::super::live;
+use super::super::dead::{Act, Letter, Of as OfAudit, Wanted as WantedLetters};
+use super::super::failure::{Failure, Failures, Wanted as WantedFailures};
+use super::super::series::{Range, Series};
+use super::super::task::TaskWithAttempts;
+use super::super::worker::Worker;
+use super::super::{About, Asked, Demand, Found, Items, Me, Queues, act};
+use super::{Call, Kind, object, of};
+use crate::monitor::settings::Role::{self, Admin, Operator, Viewer};
+use std::collections::BTreeMap;
+
+type Counts = BTreeMap<String, i64>;
+
+/// Something to look at.
+const fn get(path: &'static str, about: &'static str, answer: super::Of) -> Call {
+    let (query, body, answer) = (None, None, Kind::Json(answer));
+    Call { method: "get", path, about, role: Viewer, query, body, answer }
+}
+
+/// Something to do.
+const fn post(path: &'static str, role: Role, about: &'static str) -> Call {
+    let (query, body, answer) = (None, None, Kind::Reply(of::<Reply>));
+    Call { method: "post", path, about, role, query, body, answer }
+}
+
+impl Call {
+    const fn query(mut self, query: super::Of) -> Self {
+        self.query = Some(query);
+        self
+    }
+
+    const fn body(mut self, body: super::Of) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+pub(super) const CALLS: &[Call] = &[
+    get("/tasks", "The tasks that a filter selects, the newest first", of::<Found>)
+        .query(of::<Asked>),
+    get("/tasks/{id}", "One task, with its attempts", of::<TaskWithAttempts>),
+    get("/states", "How many tasks are in each state", of::<Counts>),
+    get("/series", "Counts over time", of::<Series>).query(of::<Range>),
+    get("/failures", "Failures that are the same, together", of::<Failures>)
+        .query(of::<WantedFailures>),
+    get("/failures/{sig}", "One kind of failure", of::<Failure>),
+    get("/dead", "Dead letters, the newest first", of::<Items<Letter>>).query(of::<WantedLetters>),
+    get("/dead/states", "How many dead letters there are, by what became of them", of::<Counts>),
+    get("/dead/{offset}", "A dead letter with its whole message", object),
+    get("/workers", "Workers, by their last heartbeat", of::<Vec<Worker>>),
+    get("/demand", "How much work waits, asked of the broker now", of::<Demand>)
+        .query(of::<Queues>),
+    get("/audit", "What people did, the last first", of::<Items<Act>>).query(of::<OfAudit>),
+    get("/about", "How the monitor itself is doing", of::<About>),
+    get("/me", "Who asks", of::<Me>),
+    get("/openapi.json", "This document", object),
+    Call {
+        method: "get",
+        path: "/stream",
+        about: "Tells that something has changed: `topics` of tasks, overview, workers",
+        role: Viewer,
+        query: Some(of::<live::Asked>),
+        body: None,
+        answer: Kind::Events,
+    },
+    post("/tasks/{id}/retry", Operator, "Run again what was given up, with its own message"),
+    post("/tasks/{id}/revoke", Operator, "Have workers not begin it"),
+    post("/tasks/{id}/terminate", Operator, "End it while it runs"),
+    post("/dead/requeue", Operator, "Give dead letters back").body(of::<act::Letters>),
+    post("/dead/discard", Admin, "Mark dead letters as dealt with").body(of::<act::Letters>),
+    post("/queues/{name}/purge", Admin, "Delete what waits in a queue"),
+    post("/workers/{name}/order", Operator, "Tell a worker what to do").body(of::<Order>),
+    post("/workers/order", Operator, "Tell all workers what to do").body(of::<Order>),
+];
