@@ -43,6 +43,15 @@ impl Histogram {
         None
     }
 
+    /// Each bucket from the first that counted something to the last: up to which duration it goes,
+    /// and how many it counted.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (Micros, u32)> {
+        let used = |count: &u32| *count > 0;
+        let first = self.0.iter().position(used).unwrap_or(BUCKETS);
+        let end = self.0.iter().rposition(used).map_or(first, |last| last + 1);
+        (first..end).map(|at| (bounds(at).1, self.0[at]))
+    }
+
     /// As it stands in the index: nothing for a histogram without counts.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let used = self.0.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
@@ -93,6 +102,15 @@ mod tests {
         (0..5).for_each(|_| histogram.add(1_000_000));
         let (p50, p99) = (histogram.quantile(0.5).unwrap(), histogram.quantile(0.99).unwrap());
         assert!((8_000..=16_000).contains(&p50) && (512_000..=1_024_000).contains(&p99));
+    }
+
+    #[test]
+    fn only_buckets_between_the_first_and_the_last_are_told() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.buckets().count(), 0);
+        [3_000, 15_000, 15_000].into_iter().for_each(|took| histogram.add(took));
+        let told: Vec<_> = histogram.buckets().collect();
+        assert_eq!(told, [(4_000, 1), (8_000, 0), (16_000, 2)]);
     }
 
     #[test]

@@ -4,8 +4,10 @@ use super::super::change::time_of;
 use super::super::http::Pages;
 use super::super::index::audit::{self, AuditRow};
 use super::super::index::dead::{self, DeadRow};
+use super::super::index::select::acts;
 use super::{Items, Problem};
 use crate::clock::to_iso;
+use crate::filter;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -106,6 +108,10 @@ pub(super) struct Act {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Of {
+    /// Such as `by:ana action:purge since:2d`; as `docs/filter.md` has it.
+    #[serde(default)]
+    q: String,
+    /// Only what was done to this.
     target: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
@@ -116,10 +122,18 @@ pub(super) async fn acts(
     State(pages): State<Pages>,
     of: Result<Query<Of>, QueryRejection>,
 ) -> Result<Json<Items<Act>>, Problem> {
-    let Query(Of { target, limit, cursor }) = of?;
+    let Query(Of { q, target, limit, cursor }) = of?;
     let part = super::Part { limit, cursor };
     let (limit, before) = (part.limit()?, part.before()?);
-    let asked = pages.index.read(move |index| audit::list(index, target.as_deref(), before, limit));
+    let expr =
+        filter::parse(&q, &acts::FIELDS).map_err(|error| Problem::field("q", error.to_string()))?;
+    let (mut condition, mut parameters) = acts::condition(&expr, pages.clock.now());
+    if let Some(target) = target {
+        condition = format!("({condition}) AND target = ?");
+        parameters.push(Value::Text(target));
+    }
+    let asked =
+        pages.index.read(move |index| audit::list(index, (&condition, parameters), before, limit));
     let (acts, older) = asked.await?;
     let items = acts.into_iter().map(Act::from).collect();
     Ok(Json(Items { items, next: older.map(|older| older.to_string()) }))

@@ -6,6 +6,7 @@
 mod act;
 mod dead;
 mod failure;
+mod name;
 mod openapi;
 mod problem;
 mod series;
@@ -105,6 +106,8 @@ pub(super) fn router() -> Router<Pages> {
         .route("/tasks/{id}", get(one))
         .route("/states", get(states))
         .route("/series", get(series::since))
+        .route("/names", get(name::list))
+        .route("/names/{name}", get(name::one))
         .route("/workers", get(workers))
         .route("/failures", get(failure::list))
         .route("/failures/{sig}", get(failure::one))

@@ -1,6 +1,6 @@
 //! Counts over time, as the API has them.
 
-use super::super::change::{micros, time_of};
+use super::super::change::{Micros, micros, time_of};
 use super::super::http::Pages;
 use super::super::index::series::{self, Stretch};
 use super::Problem;
@@ -43,15 +43,21 @@ pub(super) async fn since(
     State(pages): State<Pages>,
     range: Result<Query<Range>, QueryRejection>,
 ) -> Result<Json<Series>, Problem> {
-    let Query(Range { range }) = range?;
-    let range = units::parse_duration(range.as_deref().unwrap_or("15m"))
-        .map_err(|why| Problem::field("range", why))?;
-    let now = pages.clock.now();
-    let (since, now) = (micros(now.checked_sub(range).unwrap_or(now)), micros(now));
+    let (since, now) = range?.span(micros(pages.clock.now()))?;
     let asked = pages.index.read(move |index| series::since(index, since, now));
     let (step, stretches) = asked.await?;
     let stretches = stretches.into_iter().map(Counted::from).collect();
     Ok(Json(Series { step: step as f64 / 1e6, stretches }))
+}
+
+impl Range {
+    /// From when to when, when it is `now`.
+    pub(super) fn span(&self, now: Micros) -> Result<(Micros, Micros), Problem> {
+        let range = units::parse_duration(self.range.as_deref().unwrap_or("15m"))
+            .map_err(|why| Problem::field("range", why))?;
+        let range = Micros::try_from(range.as_micros()).unwrap_or(Micros::MAX);
+        Ok((now.saturating_sub(range).max(0), now))
+    }
 }
 
 impl From<Stretch> for Counted {

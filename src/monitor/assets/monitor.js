@@ -286,7 +286,7 @@ function place(element) {
 
 // Keyboard: the same keys as in the terminal.
 
-const GO = { o: "/", t: "/tasks", f: "/failures", d: "/dead", q: "/queues", w: "/workers" };
+const GO = { o: "/", t: "/tasks", f: "/failures", d: "/dead", q: "/queues", w: "/workers", n: "/names", a: "/audit" };
 let goingUntil = 0;
 
 const rows = () => [...document.querySelectorAll("main .rows tbody tr")].filter((row) => row.querySelector(".open"));
@@ -303,6 +303,12 @@ function move(by) {
 }
 
 function back() {
+  const menu = document.querySelector(".more[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+    return;
+  }
   if (currentRow()) document.activeElement.blur();
   else if (history.length > 1) history.back();
 }
@@ -446,6 +452,10 @@ document.addEventListener("DOMContentLoaded", () => {
   keys.checked = kept.get("keys", "on") === "on";
   keys.onchange = () => kept.set("keys", keys.checked ? "on" : "off");
   document.addEventListener("keydown", press);
+  document.addEventListener("click", (event) => {
+    const menu = document.querySelector(".more[open]");
+    if (menu && !menu.contains(event.target)) menu.open = false;
+  });
   if (!document.body.dataset.topics) return;
   const button = document.getElementById("live");
   button.hidden = false;

@@ -3,7 +3,8 @@
 use super::super::audit::Record;
 use super::super::change::Micros;
 use super::IndexError;
-use rusqlite::{Connection, Transaction};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Transaction, params_from_iter};
 
 /// Something that somebody did.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,22 +43,23 @@ pub(super) fn note(transaction: &Transaction<'_>, record: &Record) -> rusqlite::
     Ok(())
 }
 
-/// What was done last, to `target` or to anything, older than `before`.
+/// What was done last of what `condition` holds for, over the columns of `audit`, with its
+/// parameters; older than `before`, at most `limit`.
 ///
 /// # Errors
 /// When the index cannot be read.
 pub(in super::super) fn list(
     connection: &Connection,
-    target: Option<&str>,
+    (condition, parameters): (&str, Vec<Value>),
     before: Option<i64>,
     limit: usize,
 ) -> Result<(Vec<AuditRow>, Option<i64>), IndexError> {
-    let condition = if target.is_some() { "target = ?1" } else { "?1 IS NULL" };
     let mut query = connection.prepare_cached(&format!(
-        "SELECT * FROM audit WHERE {condition} AND n < ?2 ORDER BY n DESC LIMIT ?3"
+        "SELECT * FROM audit WHERE ({condition}) AND n < ? ORDER BY n DESC LIMIT ?"
     ))?;
-    let before = before.unwrap_or(i64::MAX);
-    let rows = query.query_map((target, before, limit as i64 + 1), |row| {
+    let more = [Value::Integer(before.unwrap_or(i64::MAX)), Value::Integer(limit as i64 + 1)];
+    let parameters = params_from_iter(parameters.into_iter().chain(more));
+    let rows = query.query_map(parameters, |row| {
         Ok(AuditRow {
             n: row.get("n")?,
             id: row.get("id")?,

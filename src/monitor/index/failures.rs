@@ -97,6 +97,29 @@ pub(in super::super) fn failures(
         .collect()
 }
 
+/// The kinds of failure that tasks of one name have had since `since`, the most frequent first, each
+/// with how often; at most `limit`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn of_name(
+    connection: &Connection,
+    name: &str,
+    since: Micros,
+    limit: usize,
+) -> Result<Vec<(FailureRow, i64)>, IndexError> {
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS}, own FROM failure JOIN (
+             SELECT failure, sum(count) AS own FROM failure_hour
+             WHERE name = (SELECT id FROM word WHERE text = ?1) AND hour >= ?2 GROUP BY failure
+         ) ON failure = id ORDER BY own DESC, id DESC LIMIT ?3"
+    ))?;
+    let begin = since - since % HOUR;
+    let rows =
+        query.query_map((name, begin, limit as i64), |row| Ok((kind(row)?, row.get("own")?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// One kind of failure, with its spread at `now`.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! index answers is known here: of a filter that has others, only the newest tasks that the indexed
 //! parts leave are looked at, and [`Selection::reach`] says so.
 
+pub(in super::super) mod acts;
 mod argument;
 mod bounds;
 mod clause;

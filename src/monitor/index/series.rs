@@ -97,13 +97,40 @@ pub(in super::super) fn since(
     since: Micros,
     now: Micros,
 ) -> Result<(Micros, Vec<Stretch>), IndexError> {
+    stretches(connection, None, since, now)
+}
+
+/// The same of the tasks of one name.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn of_name(
+    connection: &Connection,
+    name: &str,
+    since: Micros,
+    now: Micros,
+) -> Result<(Micros, Vec<Stretch>), IndexError> {
+    stretches(connection, Some(name), since, now)
+}
+
+fn stretches(
+    connection: &Connection,
+    name: Option<&str>,
+    since: Micros,
+    now: Micros,
+) -> Result<(Micros, Vec<Stretch>), IndexError> {
     let span = now - since;
     let step = STEPS.into_iter().rev().find(|step| span / step >= 60).unwrap_or(STEPS[0]);
-    let mut query = connection.prepare_cached(
-        "SELECT at, state, count, wait, run FROM series WHERE step = ?1 AND at >= ?2 ORDER BY at",
-    )?;
+    let only = match name {
+        Some(_) => "AND name = (SELECT id FROM word WHERE text = ?3)",
+        None => "AND ?3 IS NULL",
+    };
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT at, state, count, wait, run FROM series
+         WHERE step = ?1 AND at >= ?2 {only} ORDER BY at"
+    ))?;
     let mut stretches: Vec<Stretch> = Vec::new();
-    let mut rows = query.query((step, since - since % step))?;
+    let mut rows = query.query((step, since - since % step, name))?;
     while let Some(row) = rows.next()? {
         let at = row.get(0)?;
         if stretches.last().is_none_or(|last| last.at != at) {
@@ -156,6 +183,24 @@ pub(in super::super) fn by(
 }
 
 impl Stretch {
+    /// All of them together.
+    pub(in super::super) fn sum(stretches: &[Self]) -> Self {
+        let mut sum = Self::default();
+        for stretch in stretches {
+            for (state, count) in &stretch.counts {
+                *sum.counts.entry(*state).or_default() += count;
+            }
+            sum.wait.add_all(&stretch.wait);
+            sum.run.add_all(&stretch.run);
+        }
+        sum
+    }
+
+    /// How many came to this.
+    pub(in super::super) fn count(&self, state: State) -> i64 {
+        self.counts.get(&state).copied().unwrap_or_default()
+    }
+
     /// Attempts that ended for good.
     pub(in super::super) fn ended(&self) -> i64 {
         let ended = |(state, _): &(&State, &i64)| !state.is_open();

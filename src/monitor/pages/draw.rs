@@ -1,6 +1,7 @@
 //! What is drawn: SVG with attributes, because the page allows no styles of its own.
 
 use super::super::change::Micros;
+use super::super::histogram::Histogram;
 use super::super::index::AttemptRow;
 use super::super::state::State;
 use super::shown::{Html, minute, took};
@@ -103,6 +104,38 @@ impl Bar {
     }
 }
 
+/// How long things took: a column for each bucket; a dash where nothing was counted.
+pub(super) fn spread(histogram: &Histogram) -> Html {
+    let buckets: Vec<_> = histogram.buckets().collect();
+    let most = buckets.iter().map(|(_, count)| *count).max().unwrap_or_default();
+    let (Some((first, _)), Some((last, _))) = (buckets.first(), buckets.last()) else {
+        return Html::unknown();
+    };
+    let all: u64 = buckets.iter().map(|(_, count)| u64::from(*count)).sum();
+    let width = 1000.0 / buckets.len() as f64;
+    let mut drawn = String::new();
+    for (at, (to, count)) in buckets.iter().enumerate() {
+        // What has happened once is to be seen too.
+        let height =
+            if *count == 0 { 0.0 } else { (f64::from(*count) * 72.0 / f64::from(most)).max(1.0) };
+        let (x, y) = (at as f64 * width + width * 0.06, 72.0 - height);
+        let _ = write!(
+            drawn,
+            "<g><title>{count} up to {}</title><rect class=\"bar\" x=\"{x:.1}\" y=\"{y:.1}\" \
+             width=\"{:.1}\" height=\"{height:.1}\"/></g>",
+            took(*to),
+            width * 0.88,
+        );
+    }
+    let (first, last) = (took(first / 2), took(*last));
+    Html::safe(format!(
+        "<div class=\"spread\"><svg viewBox=\"0 0 1000 72\" preserveAspectRatio=\"none\" role=\"img\" \
+         aria-label=\"{all} in all, from {first} to {last}\">{drawn}\
+         <line class=\"rule\" x1=\"0\" x2=\"1000\" y1=\"72\" y2=\"72\"/></svg>\
+         <p class=\"x\"><span>{first}</span><span>{last}</span></p></div>"
+    ))
+}
+
 /// The next of 1, 2, 4, 5 and 8 times a power of ten, so that the lines of a chart have names.
 fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
@@ -190,6 +223,17 @@ mod tests {
         assert!(drawn.contains("class=\"fail\"") && drawn.contains("height=\"1.0\""), "{drawn}");
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
         assert!(!columns(&[], 10_000_000).to_string().contains("NaN"));
+    }
+
+    #[test]
+    fn what_happened_once_among_thousands_is_drawn() {
+        let mut histogram = Histogram::default();
+        assert_eq!(spread(&histogram), Html::unknown());
+        (0..5_000).for_each(|_| histogram.add(10_000));
+        histogram.add(60_000_000);
+        let drawn = spread(&histogram).to_string();
+        assert!(drawn.contains("1 up to 1 min") && drawn.contains("height=\"1.0\""), "{drawn}");
+        assert!(drawn.contains("5001 in all"), "{drawn}");
     }
 
     #[test]

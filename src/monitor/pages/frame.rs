@@ -29,6 +29,8 @@ pub(super) enum Place {
     Dead,
     Queues,
     Workers,
+    Names,
+    Audit,
     About,
     Nowhere,
 }
@@ -45,6 +47,8 @@ pub(super) struct Frame {
     pub(super) now: i64,
     pub(super) title: String,
     pub(super) links: Vec<Link>,
+    /// Those that are looked at less often.
+    pub(super) more: Vec<Link>,
     pub(super) warnings: Vec<String>,
     pub(super) broker: String,
     pub(super) version: &'static str,
@@ -102,12 +106,12 @@ impl Frame {
 
     /// A frame without anything that would have to be asked.
     pub(super) fn bare(place: Place) -> Self {
-        let links = LINKS.iter().map(|(at, href, text)| Link {
+        let link = |(at, href, text): &(Place, &'static str, &'static str)| Link {
             href,
             text,
             is_current: *at == place,
             badge: None,
-        });
+        };
         Self {
             css: assets::css(),
             js: assets::js(),
@@ -115,11 +119,17 @@ impl Frame {
             topics: place.topics(),
             now: micros(std::time::SystemTime::now()) / 1_000,
             title: "celeriac".to_owned(),
-            links: links.collect(),
+            links: LINKS.iter().map(link).collect(),
+            more: MORE.iter().map(link).collect(),
             warnings: Vec::new(),
             broker: String::new(),
             version: env!("CARGO_PKG_VERSION"),
         }
+    }
+
+    /// The page behind `More` that this one is.
+    pub(super) fn here(&self) -> Option<&Link> {
+        self.more.iter().find(|link| link.is_current)
     }
 
     fn badge(&mut self, href: &str, number: i64) {
@@ -139,16 +149,24 @@ const LINKS: &[(Place, &str, &str)] = &[
     (Place::Dead, "/dead", "Dead letters"),
     (Place::Queues, "/queues", "Queues"),
     (Place::Workers, "/workers", "Workers"),
+];
+
+/// Behind `More`.
+const MORE: &[(Place, &str, &str)] = &[
+    (Place::Names, "/names", "Names"),
+    (Place::Audit, "/audit", "Audit"),
     (Place::About, "/about", "About"),
 ];
 
 impl Place {
     fn topics(self) -> &'static str {
         match self {
-            Self::Overview | Self::Failures | Self::Queues | Self::About => "overview",
+            Self::Overview | Self::Failures | Self::Queues | Self::Names | Self::About => {
+                "overview"
+            }
             Self::Tasks => "tasks",
             Self::Workers => "workers",
-            Self::Dead | Self::Nowhere => "",
+            Self::Dead | Self::Audit | Self::Nowhere => "",
         }
     }
 }

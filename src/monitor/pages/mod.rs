@@ -7,11 +7,13 @@
 mod about;
 mod acts;
 mod assets;
+mod audit;
 mod dead;
 mod draw;
 mod failures;
 mod frame;
 pub(super) mod login;
+mod names;
 mod overview;
 mod queues;
 mod range;
@@ -44,6 +46,9 @@ pub(super) fn router() -> Router<Pages> {
         .route("/queues/{name}", get(queues::one))
         .route("/workers", get(workers::show))
         .route("/workers/{name}", get(workers::one))
+        .route("/names", get(names::show))
+        .route("/names/{name}", get(names::one))
+        .route("/audit", get(audit::show))
         .route("/about", get(about::show))
         .route("/assets/{name}", get(assets::serve))
         .fallback(trouble::missing)

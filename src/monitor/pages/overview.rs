@@ -121,13 +121,13 @@ fn find(connection: &Connection, since: Micros, now: Micros) -> Result<Found, In
 }
 
 /// Stretches of time, all of the same length, without gaps.
-struct Columns {
-    step: Micros,
-    bars: Vec<Bar>,
+pub(super) struct Columns {
+    pub(super) step: Micros,
+    pub(super) bars: Vec<Bar>,
     wait: Vec<Histogram>,
 }
 
-fn columns(stretches: &[Stretch], step: Micros, since: Micros, now: Micros) -> Columns {
+pub(super) fn columns(stretches: &[Stretch], step: Micros, since: Micros, now: Micros) -> Columns {
     let step = step * ((now - since) / (COLUMNS * step)).max(1);
     let begin = since - since % step + step;
     let many = usize::try_from((now - begin) / step + 1).unwrap_or_default();
@@ -246,10 +246,7 @@ fn slow(names: &HashMap<Option<String>, Stretch>, range: Range) -> Vec<Slow> {
     slow.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.0.cmp(&b.0)));
     slow.truncate(ROWS);
     let row = |(name, p50, p95, ended): (String, Micros, Micros, i64)| Slow {
-        href: address(
-            &format!("name:{} since:{}", crate::filter::quoted(&name), range.word()),
-            None,
-        ),
+        href: format!("/names/{}?range={}", shown::in_address(&name), range.word()),
         name: shown::line(&name),
         count: shown::count(ended),
         p50: shown::about(Some(p50)),

@@ -26,10 +26,12 @@ async fn the_document_has_every_call_and_each_answers_as_it_says() {
     let sig = scene.monitor.get("/api/v1/failures").await["items"][0]["sig"].to_string();
     let fill = |path: &str| {
         let path = path.replace("{id}", &good).replace("{sig}", &sig).replace("{offset}", "0");
-        match path.starts_with("/workers") {
-            true => path.replace("{name}", &worker),
-            false => path.replace("{name}", "default"),
-        }
+        let name = match path.split('/').nth(1) {
+            Some("workers") => &worker,
+            Some("names") => "shop.add",
+            _ => "default",
+        };
+        path.replace("{name}", name)
     };
     for path in paths(&document, "get").into_iter().filter(|path| path != "/stream") {
         let call = &document["paths"][&path]["get"];

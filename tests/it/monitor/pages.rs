@@ -64,6 +64,9 @@ async fn nothing_that_is_shown_becomes_markup() {
         format!("/workers/{worker}"),
         "/dead".to_owned(),
         "/dead/0".to_owned(),
+        "/names".to_owned(),
+        format!("/names/{}", HOSTILE.bytes().map(|it| format!("%{it:02X}")).collect::<String>()),
+        "/audit?q=%22%3E%3Cscript%3E".to_owned(),
         "/tasks?q=%3Cscript%3Ealert(1)".to_owned(),
         "/tasks?q=%22%3E%3Cscript%3E".to_owned(),
         "/dead?q=%22%3E%3Cscript%3E".to_owned(),
@@ -173,6 +176,7 @@ async fn a_long_list_goes_on_and_what_is_not_there_is_said() {
         ("/tasks/nobody", "No such task"),
         ("/workers/nobody", "There is no such worker."),
         ("/queues/nobody", "There is no such queue."),
+        ("/names/nobody", "There is no such name."),
         ("/dead/9", "There is no such dead letter."),
         ("/nothing", "There is no such page."),
         ("/assets/monitor.000000000000.css", "There is no such file."),
@@ -204,5 +208,63 @@ async fn nothing_is_taken_from_elsewhere_and_all_of_it_is_small() {
     }
     assert!(assets == 3 && bytes < 150_000, "{assets} files, {bytes} bytes");
     assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_is_shown_with_how_often_how_long_and_how_it_fails() {
+    let scene = Scene::start().await;
+    for _ in 0..3 {
+        scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    }
+    let bad = scene.run("shop.fail", &("x",), "FAILURE").await;
+    let list = scene.page("/names").await;
+    assert!(list.contains("2 names"), "{list}");
+    let row = |name: &str| {
+        let rest = list.split(&format!(">{name}</a>")).nth(1).unwrap();
+        rest.split("</tr>").next().unwrap().to_owned()
+    };
+    assert!(row("shop.add").contains("data-label=\"ended\">3<"), "{list}");
+    let fails = row("shop.fail");
+    assert!(fails.contains("data-label=\"failed\">1<"), "{fails}");
+    assert!(fails.contains("data-label=\"retried\">1<"), "{fails}");
+    let sorted = scene.page("/names?sort=failed").await;
+    assert!(sorted.find(">shop.fail<") < sorted.find(">shop.add<"), "the most first");
+
+    let page = scene.page("/names/shop.fail").await;
+    for part in ["CardDeclined: order", &bad, "100 %", "2 in all, from"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let name = scene.monitor.get("/api/v1/names/shop.fail").await;
+    assert_eq!(
+        (&name["ended"], &name["failed"], &name["retried"], &name["started"]),
+        (&1.into(), &1.into(), &1.into(), &2.into())
+    );
+    let counted = |it: &serde_json::Value| -> u64 {
+        it["buckets"].as_array().unwrap().iter().map(|it| it["count"].as_u64().unwrap()).sum()
+    };
+    assert_eq!((counted(&name["wait"]), counted(&name["run"])), (1, 2), "{name}");
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_done_is_in_the_audit_with_who_and_what_came_of_it() {
+    let scene = Scene::start().await;
+    let id = scene.run("shop.wait", &(), "STARTED").await;
+    let grow = json!({"action": "grow", "slots": 1});
+    assert_eq!(scene.monitor.act("/api/v1/workers/order", &grow).await.0, 200);
+    let (_, revoked) = scene.monitor.act(&format!("/api/v1/tasks/{id}/revoke"), &json!(null)).await;
+    assert!(revoked["audit"].is_string(), "{revoked}");
+    eventually("both records", async || scene.page("/audit").await.contains("2 acts")).await;
+    let page = scene.page("/audit").await;
+    assert!(page.find(">revoke<") < page.find(">grow<"), "the last first: {page}");
+    assert!(page.contains(&format!("href=\"/tasks/{id}\"")), "{page}");
+    assert!(page.contains("&#34;n&#34;:1"), "{page}");
+    let found = scene.page("/audit?q=action:grow%20outcome:done").await;
+    assert!(found.contains("1 act<") && !found.contains(&id), "{found}");
+    assert!(scene.page("/audit?q=by:nobody").await.contains("Nothing like that was done."));
+    assert!(scene.page("/audit?q=buy:ana").await.contains("did you mean `by`?"));
+    let acts = scene.monitor.get("/api/v1/audit?q=action:revoke").await;
+    assert_eq!(acts["items"].as_array().unwrap().len(), 1);
     scene.stop().await;
 }

@@ -4,6 +4,7 @@ use super::super::super::act::{Order, Reply};
 use super::super::super::live;
 use super::super::dead::{Act, Letter, Of as OfAudit, Wanted as WantedLetters};
 use super::super::failure::{Failure, Failures, Wanted as WantedFailures};
+use super::super::name::{Name, Names};
 use super::super::series::{Range, Series};
 use super::super::task::TaskWithAttempts;
 use super::super::worker::Worker;
@@ -47,6 +48,8 @@ pub(super) const CALLS: &[Call] = &[
     get("/failures", "Failures that are the same, together", of::<Failures>)
         .query(of::<WantedFailures>),
     get("/failures/{sig}", "One kind of failure", of::<Failure>),
+    get("/names", "What tasks of each name did", of::<Names>).query(of::<Range>),
+    get("/names/{name}", "What tasks of one name did", of::<Name>).query(of::<Range>),
     get("/dead", "Dead letters, the newest first", of::<Items<Letter>>).query(of::<WantedLetters>),
     get("/dead/states", "How many dead letters there are, by what became of them", of::<Counts>),
     get("/dead/{offset}", "A dead letter with its whole message", object),

@@ -21,6 +21,9 @@ async fn every_page_is_accessible_in_both_themes_and_widths() {
     scene.run("shop.wait", &(), "STARTED").await;
     eventually("the letter", async || scene.page("/dead").await.contains("exhausted")).await;
     eventually("the queue", async || scene.page("/queues").await.contains("consumed")).await;
+    let (order, grow) = ("/api/v1/workers/order", json!({"action": "grow", "slots": 1}));
+    assert_eq!(scene.monitor.act(order, &grow).await.0, 200);
+    eventually("the record", async || scene.page("/audit").await.contains("grow")).await;
     let worker = scene.monitor.get("/api/v1/workers").await[0]["name"].as_str().unwrap().to_owned();
     let (good, bad) = (format!("/tasks/{good}"), format!("/tasks/{bad}"));
     let worker = format!("/workers/{worker}");
@@ -38,6 +41,11 @@ async fn every_page_is_accessible_in_both_themes_and_widths() {
         "/queues/default",
         "/workers",
         &worker,
+        "/names",
+        "/names/shop.fail?range=15m",
+        "/names?range=24h&sort=run",
+        "/audit",
+        "/audit?q=outcome:donne",
         "/about",
         GONE,
     ];
