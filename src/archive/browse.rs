@@ -40,6 +40,41 @@ impl Archive {
         Ok(letters)
     }
 
+    /// The letters at these offsets with their whole messages, oldest first, as
+    /// [`letters`](Self::letters) has them. All of them are in memory together.
+    ///
+    /// # Errors
+    /// There is no archive, or the connection broke.
+    pub async fn whole(
+        &self,
+        offsets: BTreeSet<u64>,
+    ) -> Result<Vec<(DeadLetter, RawMessage)>, ArchiveError> {
+        let mut messages = self.messages(offsets).await?;
+        let mut whole = Vec::new();
+        while let Some((offset, message)) = messages.next().await? {
+            if let Entry::Letter(letter) = Entry::of(offset, &message) {
+                whole.push((*letter, message));
+            }
+        }
+        messages.close().await;
+        Ok(whole)
+    }
+
+    /// The offset of the last message that is there now, letter or mark: whoever has read up to it
+    /// knows of everything that was confirmed before this was called. `None` while it is empty.
+    ///
+    /// # Errors
+    /// There is no archive, or the connection broke.
+    pub async fn end(&self) -> Result<Option<u64>, ArchiveError> {
+        let mut reader = self.broker.read_stream(&self.settings.stream, StreamStart::Last).await?;
+        let mut last = None;
+        while let Some((offset, _)) = reader.next().await? {
+            last = Some(offset);
+        }
+        reader.close().await;
+        Ok(last)
+    }
+
     /// The messages of letters that are known by offset, oldest first.
     ///
     /// # Errors

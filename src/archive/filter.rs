@@ -58,6 +58,11 @@ impl Filter {
         Ok(Self { expr, now })
     }
 
+    /// What it says, with the state that it means unless it names one.
+    pub fn expr(&self) -> &Expr {
+        &self.expr
+    }
+
     /// Whether `letter` is meant.
     pub fn matches(&self, letter: &DeadLetter) -> bool {
         self.holds(&self.expr, letter, Some(&letter.state)) == Some(true)

@@ -100,9 +100,7 @@ impl Archive {
                 pace.tick().await;
             }
             let letter = chosen[&offset];
-            under_way.push(async move {
-                Done { offset, result: self.requeue_one(letter, message, how).await }
-            });
+            under_way.push(async move { self.requeue_one(letter, message, how).await });
             if under_way.len() >= IN_FLIGHT {
                 under_way.next().await.into_iter().for_each(&mut done);
             }
@@ -131,13 +129,27 @@ impl Archive {
         }
     }
 
-    async fn discard_one(&self, letter: &DeadLetter, by: &str) -> Done {
+    /// Marks a letter as discarded.
+    pub async fn discard_one(&self, letter: &DeadLetter, by: &str) -> Done {
         let state = State::Discarded(Deed { at: self.clock.now(), by: by.to_owned() });
         let marked = self.mark(letter, state).await;
         Done { offset: letter.offset, result: marked.map_err(RequeueError::NotPublished) }
     }
 
-    async fn requeue_one(
+    /// Publishes a letter again, of which [`whole`](Self::whole) has found the message, and marks
+    /// it. How fast these follow each other is the caller's to say.
+    ///
+    /// Dropped in the middle, it may be out and not marked.
+    pub async fn requeue_one(
+        &self,
+        letter: &DeadLetter,
+        message: RawMessage,
+        how: &Requeue,
+    ) -> Done {
+        Done { offset: letter.offset, result: self.give_back(letter, message, how).await }
+    }
+
+    async fn give_back(
         &self,
         letter: &DeadLetter,
         message: RawMessage,

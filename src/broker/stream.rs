@@ -21,6 +21,8 @@ use tokio::time::Instant;
 pub enum StreamStart {
     /// At the oldest message.
     First,
+    /// At the last chunk of messages that the broker has.
+    Last,
     /// At this offset.
     Offset(u64),
     /// At about this time. RabbitMQ finds a chunk of messages, so some may be older.
@@ -217,6 +219,7 @@ impl StreamStart {
     fn argument(self) -> AMQPValue {
         match self {
             Self::First => AMQPValue::LongString("first".into()),
+            Self::Last => AMQPValue::LongString("last".into()),
             Self::Offset(offset) => {
                 AMQPValue::LongLongInt(i64::try_from(offset).unwrap_or(i64::MAX))
             }

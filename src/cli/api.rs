@@ -5,7 +5,7 @@ use super::global::Global;
 use crate::config::Config;
 use crate::handler::http::HttpClient;
 use anyhow::{Context, anyhow};
-use reqwest::{StatusCode, Url};
+use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -49,6 +49,8 @@ pub(super) struct Page<T> {
 #[serde(default)]
 struct Problem {
     detail: String,
+    /// What was answered for by each of those who had to do something.
+    results: Vec<Problem>,
 }
 
 impl At {
@@ -110,7 +112,19 @@ impl Api {
         call: &[&str],
         parameters: &[(&str, &str)],
     ) -> anyhow::Result<T> {
-        let mut request = self.client.get(self.url(call, parameters)).timeout(PATIENCE);
+        self.ask(self.client.get(self.url(call, parameters))).await
+    }
+
+    /// Does something by a call, such as `["operations", id, "cancel"]`.
+    ///
+    /// # Errors
+    /// As [`Api::get`], and when the answer is no.
+    pub(super) async fn post<T: DeserializeOwned>(&self, call: &[&str]) -> anyhow::Result<T> {
+        self.ask(self.client.post(self.url(call, &[])).header("x-celeriac", "1")).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
+        let mut request = request.timeout(PATIENCE);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -147,7 +161,9 @@ impl Api {
     /// Why it has no answer, and how the command ends.
     fn refusal(&self, status: StatusCode, body: &[u8]) -> anyhow::Error {
         let problem = serde_json::from_slice::<Problem>(body).unwrap_or_default();
-        let detail = match problem.detail.as_str() {
+        let results = problem.results.into_iter().map(|result| result.detail);
+        let details: Vec<_> = [problem.detail].into_iter().chain(results).collect();
+        let detail = match details.concat().as_str() {
             "" => format!("the monitor at {} answers {status}", self.address()),
             detail => detail.to_owned(),
         };

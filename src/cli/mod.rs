@@ -21,6 +21,7 @@ mod migrate;
 mod mode;
 #[cfg(feature = "monitor")]
 mod monitor;
+mod ops;
 mod output;
 mod queue;
 mod revoke;
@@ -93,6 +94,7 @@ enum Command {
     Top(top::Arguments),
     Tasks(tasks::Arguments),
     Failures(failures::Arguments),
+    Ops(ops::Arguments),
     Events(events::Arguments),
     Queue(queue::Arguments),
     Send(send::Arguments),
@@ -131,6 +133,7 @@ pub fn run() -> ExitCode {
         Command::Top(arguments) => wait(top::run(&cli.global, &arguments)),
         Command::Tasks(arguments) => wait(tasks::run(&cli.global, &arguments)),
         Command::Failures(arguments) => wait(failures::run(&cli.global, &arguments)),
+        Command::Ops(arguments) => wait(ops::run(&cli.global, &arguments)),
         Command::Events(arguments) => wait(events::run(&cli.global, &arguments)),
         Command::Queue(arguments) => wait(queue::run(&cli.global, &arguments)),
         Command::Send(arguments) => wait(send::run(&cli.global, &arguments)),

@@ -5,7 +5,7 @@ use super::act::Actor;
 use super::depths::Depths;
 use super::index::{Index, IndexError};
 use super::ingest::News;
-use super::letters::Letters;
+use super::operations::Operations;
 use super::settings::Settings;
 use super::status::Status;
 use super::{api, live, pages, transfer};
@@ -40,7 +40,7 @@ pub(super) struct Pages {
     /// One for each page that may be live.
     pub(super) streams: Arc<Semaphore>,
     pub(super) depths: Depths,
-    pub(super) letters: Letters,
+    pub(super) operations: Operations,
 }
 
 /// What a browser may do with our pages: nothing that is not ours.

@@ -17,8 +17,8 @@ mod http;
 mod index;
 mod ingest;
 mod invite;
-mod letters;
 mod live;
+mod operations;
 mod pages;
 mod record;
 mod settings;
@@ -43,12 +43,13 @@ use depths::{Depths, Watch};
 use gauges::Gauges;
 use index::{Index, Keep};
 use ingest::{Ingest, News, Source};
-use letters::Letters;
+use operations::Operations;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, info};
 
 /// How often it is looked whether workers are silent.
@@ -113,6 +114,15 @@ pub enum MonitorError {
     },
 }
 
+/// How something ended that ran beside us, in the same panic if it was one.
+fn joined(ended: Result<Result<(), IndexError>, JoinError>) -> Result<(), IndexError> {
+    match ended {
+        Ok(ended) => ended,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Ok(()),
+    }
+}
+
 impl Monitor {
     /// Reads and shows until `shutdown` drains.
     ///
@@ -133,6 +143,13 @@ impl Monitor {
         let (news, heard) = watch::channel(News::default());
         let archive = Archive::new(self.broker.clone(), self.dead.clone(), Arc::clone(&self.clock));
         let actor = Actor::new(self.broker.clone(), archive.clone(), Arc::clone(&self.clock));
+        let operations = Operations::new(
+            index.clone(),
+            self.broker.clone(),
+            archive.clone(),
+            actor.clone(),
+            Arc::clone(&self.clock),
+        );
         let depths = Depths::default();
         let watch = Watch {
             broker: self.broker.clone(),
@@ -144,7 +161,7 @@ impl Monitor {
             settings: Arc::new(self.settings.clone()),
             index: index.clone(),
             broker: self.broker.clone(),
-            archive: archive.clone(),
+            archive,
             actor,
             login,
             clock: Arc::clone(&self.clock),
@@ -152,7 +169,7 @@ impl Monitor {
             news: heard.clone(),
             streams: Arc::new(Semaphore::new(self.settings.max_streams as usize)),
             depths: depths.clone(),
-            letters: Letters::new(archive, Arc::clone(&self.clock)),
+            operations: operations.clone(),
         };
         let topology = topology::Settings { dead: self.dead.clone(), ..Default::default() };
         let streams = [
@@ -163,6 +180,9 @@ impl Monitor {
         let [events, dead, audit] = streams
             .map(|(source, stream, repair)| self.ingest(&index, &news, source, stream, repair));
         self.status.set_address(listener.local_addr().ok());
+        // It ends by itself, with nothing in hand, when `shutdown` drains.
+        let mut running = JoinSet::new();
+        running.spawn(operations.run(shutdown.clone()));
         let ended = tokio::select! {
             ended = async { tokio::try_join!(events.run(&shutdown), dead.run(&shutdown), audit.run(&shutdown)) } => ended.map(drop),
             () = pages.serve(listener, &shutdown) => Ok(()),
@@ -170,9 +190,11 @@ impl Monitor {
             () = self.invite(heard) => Ok(()),
             () = watch.run() => Ok(()),
             ended = Gauges::watch(&index, &depths, &self.status) => ended,
+            Some(ended) = running.join_next() => joined(ended),
         };
         self.status.set_address(None);
-        Ok(ended?)
+        ended?;
+        Ok(running.join_next().await.map_or(Ok(()), joined)?)
     }
 
     fn ingest(

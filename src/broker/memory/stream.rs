@@ -53,6 +53,7 @@ impl Memory {
 pub(super) fn position(log: &[(SystemTime, Entry)], start: StreamStart) -> usize {
     match start {
         StreamStart::First => 0,
+        StreamStart::Last => log.len().saturating_sub(1),
         StreamStart::Offset(first) => usize::try_from(first).unwrap_or(usize::MAX),
         StreamStart::Time(since) => log.partition_point(|(at, _)| *at < since),
     }

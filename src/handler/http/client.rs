@@ -37,6 +37,11 @@ impl HttpClient {
     pub(crate) fn get(&self, url: reqwest::Url) -> reqwest::RequestBuilder {
         self.0.get(url)
     }
+
+    /// Begins a POST.
+    pub(crate) fn post(&self, url: reqwest::Url) -> reqwest::RequestBuilder {
+        self.0.post(url)
+    }
 }
 
 /// TLS with a provider of our own: which one is the process's default is the program's choice.

@@ -168,11 +168,13 @@ mod tests {
     #[test]
     fn what_changes_something_comes_from_our_pages_or_from_no_page() {
         let here = ("host", "127.0.0.1");
-        let cases: [(&[(&'static str, &'static str)], bool); 4] = [
+        let cases: [(&[(&'static str, &'static str)], bool); 6] = [
             (&[here], false),
             (&[here, ("x-celeriac", "1")], true),
             (&[here, ("x-celeriac", "1"), ("sec-fetch-site", "same-origin")], true),
             (&[here, ("x-celeriac", "1"), ("sec-fetch-site", "cross-site")], false),
+            (&[here, ("sec-fetch-site", "same-origin")], true),
+            (&[here, ("sec-fetch-site", "same-site")], false),
         ];
         for (given, may) in cases {
             for means in [Means::Here, Means::Cookie, Means::Proxy] {

@@ -2,6 +2,7 @@
 
 use super::{Actor, Answer, NotRecorded, Outcome, Reply};
 use crate::archive::{DeadLetter, Done, Requeue, RequeueError, Retries};
+use crate::broker::PublishError;
 use serde_json::json;
 
 impl Actor {
@@ -68,8 +69,12 @@ impl From<Done> for Answer {
             Err(error @ RequeueError::Gone) => {
                 Self::not(who, Outcome::UnknownTarget, error.to_string())
             }
-            Err(error @ RequeueError::NoQueue) => {
-                Self::not(who, Outcome::Refused, error.to_string())
+            Err(
+                error @ (RequeueError::NoQueue
+                | RequeueError::NotPublished(PublishError::Unroutable { .. })),
+            ) => Self::not(who, Outcome::Refused, error.to_string()),
+            Err(error @ RequeueError::NotPublished(PublishError::Unconfirmed(_))) => {
+                Self::not(who, Outcome::NoAnswer, error.to_string())
             }
             Err(error) => Self::not(who, Outcome::Error, error.to_string()),
         }

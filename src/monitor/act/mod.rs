@@ -3,6 +3,7 @@
 //!
 //! No act says that something was done before a worker, or the broker's confirm, has said so.
 
+mod bulk;
 mod dead;
 mod queues;
 mod tasks;
@@ -11,7 +12,7 @@ mod workers;
 pub(super) use workers::Order;
 
 use super::audit::{Begun, Ended, Record};
-use super::change::micros;
+use super::change::{Micros, micros};
 use crate::archive::Archive;
 use crate::broker::{Broker, PublishError};
 use crate::clock::Clock;
@@ -101,6 +102,18 @@ impl Answer {
 }
 
 impl Outcome {
+    /// The word for it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Refused => "refused",
+            Self::UnknownTarget => "unknown_target",
+            Self::NoAnswer => "no_answer",
+            Self::Error => "error",
+        }
+    }
+
     /// What several outcomes are together.
     fn of(answers: &[Answer]) -> Self {
         let first = answers.first().map_or(Self::NoAnswer, |answer| answer.outcome);
@@ -129,7 +142,7 @@ impl Actor {
         arguments: Value,
         work: impl Future<Output = Vec<Answer>>,
     ) -> Result<Reply, NotRecorded> {
-        let (broker, clock) = (&self.0.broker, &self.0.clock);
+        let clock = &self.0.clock;
         let began = Instant::now();
         let id = TaskId::random().to_string();
         let begun = Begun {
@@ -140,7 +153,7 @@ impl Actor {
             target: target.clone(),
             arguments,
         };
-        Record::Begun(begun).keep(broker).await?;
+        self.begin(&begun).await?;
         let results = work.await;
         let status = Outcome::of(&results);
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -148,11 +161,26 @@ impl Actor {
         let reply = Reply { action, target, status, results, took_ms, by, audit };
         info!(action, target = reply.target, by = reply.by, outcome = ?status, "acted");
         let outcome = serde_json::to_value(&reply).unwrap_or_default();
-        let ended = Record::Ended(Ended { id, at: micros(clock.now()), outcome });
-        if let Err(error) = ended.keep(broker).await {
-            warn!(%error, audit = reply.audit, "what came of it is not written down");
-        }
+        self.end(&id, micros(clock.now()), outcome).await;
         Ok(reply)
+    }
+
+    /// Writes down what is about to be done.
+    ///
+    /// # Errors
+    /// When the broker does not take it; then nothing is to be done.
+    pub(super) async fn begin(&self, begun: &Begun) -> Result<(), NotRecorded> {
+        Ok(Record::Begun(begun.clone()).keep(&self.0.broker).await?)
+    }
+
+    /// Writes down what came of it; whether the broker took it.
+    pub(super) async fn end(&self, id: &str, at: Micros, outcome: Value) -> bool {
+        let ended = Record::Ended(Ended { id: id.to_owned(), at, outcome });
+        let kept = ended.keep(&self.0.broker).await;
+        if let Err(error) = &kept {
+            warn!(%error, audit = id, "what came of it is not written down");
+        }
+        kept.is_ok()
     }
 
     /// Lets `question` ask workers.

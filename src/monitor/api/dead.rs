@@ -5,7 +5,9 @@ use super::super::http::Pages;
 use super::super::index::audit::{self, AuditRow};
 use super::super::index::dead::{self, DeadRow};
 use super::super::index::select::acts;
+use super::super::index::select::letters::condition;
 use super::{Items, Problem};
+use crate::archive::{ArchiveError, DeadLetter, Filter};
 use crate::clock::to_iso;
 use crate::filter;
 use axum::Json;
@@ -39,32 +41,43 @@ pub(super) struct Letter {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    /// `open` unless told; `all` for all.
-    state: Option<String>,
+    /// As `docs/filter.md` has it; open letters unless it names a state.
+    #[serde(default)]
+    q: String,
     limit: Option<usize>,
     cursor: Option<String>,
 }
 
-/// `GET /dead`
+/// Dead letters, and how many there are of all.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct LetterList {
+    #[serde(flatten)]
+    list: Items<Letter>,
+    /// Nobody has dealt with so many.
+    open: i64,
+    /// The archive has so many.
+    total: i64,
+}
+
+/// `GET /dead?q=…`
 pub(super) async fn list(
     State(pages): State<Pages>,
     wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Items<Letter>>, Problem> {
-    let Query(Wanted { state, limit, cursor }) = wanted?;
+) -> Result<Json<LetterList>, Problem> {
+    let Query(Wanted { q, limit, cursor }) = wanted?;
     let part = super::Part { limit, cursor };
     let (limit, before) = (part.limit()?, part.before()?);
-    let (condition, parameters) = match state.as_deref().unwrap_or("open") {
-        "all" => ("1", Vec::new()),
-        state @ ("open" | "requeued" | "discarded") => {
-            ("state = ?", vec![Value::Text(state.to_owned())])
-        }
-        _ => return Err(Problem::field("state", "one of open, requeued, discarded, all")),
-    };
-    let asked =
-        pages.index.read(move |index| dead::list(index, (condition, parameters), before, limit));
-    let (letters, older) = asked.await?;
-    let items = letters.into_iter().map(Letter::from).collect();
-    Ok(Json(Items { items, next: older.map(|older| older.to_string()) }))
+    let now = pages.clock.now();
+    let filter = Filter::parse(&q, now).map_err(|error| Problem::field("q", error.to_string()))?;
+    let (condition, parameters) = condition(&filter, now);
+    let asked = pages.index.read(move |index| {
+        let found = dead::list(index, (&condition, parameters), before, limit)?;
+        Ok((found, dead::totals(index)?))
+    });
+    let ((rows, older), totals) = asked.await?;
+    let items = rows.into_iter().map(Letter::from).collect();
+    let list = Items { items, next: older.map(|older| older.to_string()) };
+    Ok(Json(LetterList { list, open: totals.open, total: totals.kept }))
 }
 
 /// `GET /dead/{offset}`: with the whole message.
@@ -73,10 +86,15 @@ pub(super) async fn one(
     Path(offset): Path<u64>,
 ) -> Result<Json<serde_json::Value>, Problem> {
     let archive = &pages.archive;
-    let unavailable = |error: crate::archive::ArchiveError| Problem::unavailable(error.to_string());
+    let unavailable = |error: ArchiveError| Problem::unavailable(error.to_string());
+    let row = pages
+        .index
+        .read(move |index| dead::one(index, offset.try_into().unwrap_or(i64::MAX)))
+        .await?;
     match archive.message(offset).await.map_err(unavailable)? {
         Some(message) => {
-            let letter = crate::archive::DeadLetter::read(offset, &message);
+            let mut letter = DeadLetter::read(offset, &message);
+            letter.state = row.map_or(letter.state, |row| row.became());
             Ok(Json(letter.to_record(&message)))
         }
         None => Err(Problem::not_found(format!("there is no dead letter {offset}"))),

@@ -8,6 +8,7 @@ mod dead;
 mod failure;
 mod name;
 mod openapi;
+pub(super) mod operation;
 mod problem;
 mod series;
 mod task;
@@ -120,6 +121,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/me", get(me))
         .route("/openapi.json", get(openapi::show))
         .merge(act::router())
+        .merge(operation::router())
         .fallback(async || Problem::not_found("there is no such call; see /api/v1/openapi.json"))
 }
 

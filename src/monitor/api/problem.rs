@@ -50,6 +50,16 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// What is wrong.
+    pub(in super::super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether it may not be done by this person.
+    pub(in super::super) fn is_forbidden(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+    }
+
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("error");
         Self { title, status: status.as_u16(), detail: detail.into(), field: None }

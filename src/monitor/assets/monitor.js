@@ -391,6 +391,24 @@ function told(what, answer) {
   return `${what}: ${answer.status.replace("_", " ")} · ${shown.join(" · ")}`;
 }
 
+// A form that changes something works without this, where the browser says by itself from which page
+// it comes. It does not over plain HTTP from afar.
+async function send(event) {
+  event.preventDefault();
+  const form = event.target;
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST", credentials: "same-origin", headers: { "x-celeriac": "1" },
+      body: new URLSearchParams(new FormData(form, event.submitter)),
+    });
+    if (answer.redirected) return location.assign(answer.url);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    document.getElementById("main").replaceChildren(...(fresh.getElementById("main") ?? fresh.body).childNodes);
+  } catch {
+    toast("The monitor does not answer");
+  }
+}
+
 // Asks in a dialog; where a word is wanted, it has to be typed.
 function agreed(what, question, word) {
   const dialog = document.createElement("dialog");
@@ -437,6 +455,10 @@ function reveal(root) {
     button.onclick = () => copy(document.querySelector(button.dataset.copy).textContent, "the id");
   }
 }
+
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.post !== undefined) send(event);
+});
 
 document.addEventListener("DOMContentLoaded", () => {
   ahead = Number(document.body.dataset.now) - Date.now() || 0;

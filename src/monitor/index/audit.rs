@@ -2,7 +2,7 @@
 
 use super::super::audit::Record;
 use super::super::change::Micros;
-use super::IndexError;
+use super::{IndexError, operations};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params_from_iter};
 
@@ -33,11 +33,13 @@ pub(super) fn note(transaction: &Transaction<'_>, record: &Record) -> rusqlite::
             )?;
             let arguments = begun.arguments.to_string();
             add.execute((&begun.id, begun.at, &begun.by, &begun.action, &begun.target, arguments))?;
+            operations::note_begun(transaction, begun)?;
         }
         Record::Ended(ended) => {
             let mut end = transaction
                 .prepare_cached("UPDATE audit SET ended = ?2, outcome = ?3 WHERE id = ?1")?;
             end.execute((&ended.id, ended.at, ended.outcome.to_string()))?;
+            operations::note_ended(transaction, ended)?;
         }
     }
     Ok(())

@@ -1,15 +1,15 @@
 //! Dead letters: the archive, so far as lists show it. Bodies stay in the archive.
 
-use super::super::change::{Micros, micros};
+use super::super::change::{Micros, micros, time_of};
 use super::super::record::Intern;
 use super::IndexError;
 use super::words::Words;
-use crate::archive::{DeadLetter, Entry, Mark};
+use crate::archive::{DeadLetter, Deed, Entry, Mark, State};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
 /// A dead letter.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(in super::super) struct DeadRow {
     pub(in super::super) offset: i64,
     pub(in super::super) at: Option<Micros>,
@@ -25,6 +25,19 @@ pub(in super::super) struct DeadRow {
     pub(in super::super) state: String,
     pub(in super::super) done: Option<Micros>,
     pub(in super::super) by: Option<String>,
+}
+
+impl DeadRow {
+    /// What became of it.
+    pub(in super::super) fn became(&self) -> State {
+        let at = self.done.map_or(std::time::SystemTime::UNIX_EPOCH, time_of);
+        let deed = Deed { at, by: self.by.clone().unwrap_or_default() };
+        match self.state.as_str() {
+            "requeued" => State::Requeued(deed),
+            "discarded" => State::Discarded(deed),
+            _ => State::Open,
+        }
+    }
 }
 
 /// Takes in a message of the archive.
@@ -113,6 +126,49 @@ pub(in super::super) fn list(
     Ok((rows, older))
 }
 
+/// The places of the oldest letters for which `condition` holds, at most `limit`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn keys(
+    connection: &Connection,
+    (condition, parameters): (&str, Vec<Value>),
+    limit: usize,
+) -> Result<Vec<i64>, IndexError> {
+    let sql = format!("SELECT offset FROM dead WHERE ({condition}) ORDER BY offset LIMIT {limit}");
+    let mut query = connection.prepare_cached(&sql)?;
+    let keys = query.query_map(params_from_iter(parameters), |row| row.get(0))?;
+    Ok(keys.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many letters there are for which `condition` holds, counted up to `most`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn count(
+    connection: &Connection,
+    (condition, parameters): (&str, Vec<Value>),
+    most: usize,
+) -> Result<usize, IndexError> {
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM dead WHERE ({condition}) LIMIT {most})");
+    let mut query = connection.prepare_cached(&sql)?;
+    let number: i64 = query.query_row(params_from_iter(parameters), |row| row.get(0))?;
+    Ok(usize::try_from(number).unwrap_or_default())
+}
+
+/// The letter at this place of the archive, an offset.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn one(
+    connection: &Connection,
+    place: i64,
+) -> Result<Option<DeadRow>, IndexError> {
+    let sql = format!("SELECT {COLUMNS} FROM dead {JOINS} WHERE dead.offset = ?1");
+    let mut query = connection.prepare_cached(&sql)?;
+    Ok(query.query_row([place], letter).optional()?)
+}
+
 /// Whether the archive has a message of this task.
 ///
 /// # Errors
@@ -130,6 +186,25 @@ pub(in super::super) fn states(connection: &Connection) -> Result<Vec<(String, i
     let mut query = connection.prepare_cached("SELECT state, count(*) FROM dead GROUP BY state")?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many letters there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in super::super) struct Totals {
+    /// Nobody has dealt with them.
+    pub(in super::super) open: i64,
+    /// All that are kept.
+    pub(in super::super) kept: i64,
+}
+
+/// How many letters there are.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn totals(connection: &Connection) -> Result<Totals, IndexError> {
+    let states = states(connection)?;
+    let open = states.iter().find(|(state, _)| state == "open").map_or(0, |(_, count)| *count);
+    Ok(Totals { open, kept: states.iter().map(|(_, count)| count).sum() })
 }
 
 /// How many letters nobody has dealt with, counted up to `most`.

@@ -8,6 +8,8 @@ mod apply;
 pub(super) mod audit;
 pub(super) mod dead;
 pub(super) mod failures;
+pub(super) mod judge;
+pub(super) mod operations;
 mod prune;
 pub(super) mod select;
 pub(super) mod series;
@@ -31,7 +33,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 const FILE: &str = "monitor.sqlite";
 
 /// Each brings the schema one step further; the file knows how many it has seen.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("operations.sql")];
 
 /// So many questions are answered at once.
 const READERS: usize = 4;

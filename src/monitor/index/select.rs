@@ -9,6 +9,7 @@ mod argument;
 mod bounds;
 mod clause;
 mod failed;
+pub(in super::super) mod letters;
 mod name;
 mod term;
 #[cfg(test)]

@@ -124,6 +124,21 @@ fn rows(
     Ok(TaskPage { tasks, older })
 }
 
+/// The numbers of the oldest tasks for which `condition` holds, at most `limit`.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn keys(
+    connection: &Connection,
+    (condition, parameters): (&str, Vec<Value>),
+    limit: usize,
+) -> Result<Vec<i64>, IndexError> {
+    let sql = format!("SELECT n FROM task WHERE ({condition}) ORDER BY n LIMIT {limit}");
+    let mut query = connection.prepare_cached(&sql)?;
+    let keys = query.query_map(params_from_iter(parameters), |row| row.get(0))?;
+    Ok(keys.collect::<rusqlite::Result<_>>()?)
+}
+
 /// One task and its attempts, the first first.
 ///
 /// # Errors

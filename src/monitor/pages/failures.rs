@@ -1,9 +1,11 @@
 //! Failures that are the same, together: type and message without what differs.
 
+use super::super::access::Person;
 use super::super::change::micros;
 use super::super::http::Pages;
 use super::super::index;
 use super::super::index::failures::{FailureOrder, FailureRow, Spread};
+use super::super::settings::Role;
 use super::frame::{Facts, Frame, Place};
 use super::range::{Choice, Range};
 use super::shown::{self, Html};
@@ -41,6 +43,7 @@ struct Page {
     ranges: Vec<Choice>,
     range: &'static str,
     is_by_count: bool,
+    may_act: bool,
     status: String,
     rows: Vec<Row>,
 }
@@ -58,6 +61,8 @@ pub(super) struct Row {
     pub(super) count: String,
     pub(super) open: String,
     pub(super) is_open: bool,
+    /// Where all of them are run again.
+    again: String,
 }
 
 fn day() -> Range {
@@ -65,7 +70,11 @@ fn day() -> Range {
 }
 
 /// `GET /failures?range=24h&sort=last`
-pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> Answer {
+pub(super) async fn show(
+    Given(pages): Given<Pages>,
+    person: Person,
+    asked: Asking<Asked>,
+) -> Answer {
     let Query(asked) = asked?;
     let now = micros(pages.clock.now());
     let since = now - asked.range.span();
@@ -84,6 +93,7 @@ pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> An
         ranges: asked.range.choices(&format!("/failures?{sort}")),
         range: asked.range.word(),
         is_by_count: asked.sort == Sort::Count,
+        may_act: person.role >= Role::Operator,
         status: status(rows.len()),
         rows: rows.iter().map(|it| Row::new(it, now)).collect(),
     })
@@ -111,6 +121,7 @@ impl Row {
             count: shown::count(failure.count),
             open: shown::count(failure.open),
             is_open: failure.open > 0,
+            again: format!("/ops/new?action=retry&q=sig:{}%20state:failure", failure.id),
         }
     }
 }

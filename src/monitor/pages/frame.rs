@@ -31,6 +31,7 @@ pub(super) enum Place {
     Workers,
     Names,
     Audit,
+    Operations,
     About,
     Nowhere,
 }
@@ -155,15 +156,19 @@ const LINKS: &[(Place, &str, &str)] = &[
 const MORE: &[(Place, &str, &str)] = &[
     (Place::Names, "/names", "Names"),
     (Place::Audit, "/audit", "Audit"),
+    (Place::Operations, "/ops", "Operations"),
     (Place::About, "/about", "About"),
 ];
 
 impl Place {
     fn topics(self) -> &'static str {
         match self {
-            Self::Overview | Self::Failures | Self::Queues | Self::Names | Self::About => {
-                "overview"
-            }
+            Self::Overview
+            | Self::Failures
+            | Self::Queues
+            | Self::Names
+            | Self::Operations
+            | Self::About => "overview",
             Self::Tasks => "tasks",
             Self::Workers => "workers",
             Self::Dead | Self::Audit | Self::Nowhere => "",

@@ -8,12 +8,14 @@ mod about;
 mod acts;
 mod assets;
 mod audit;
+mod bulk;
 mod dead;
 mod draw;
 mod failures;
 mod frame;
 pub(super) mod login;
 mod names;
+mod ops;
 mod overview;
 mod queues;
 mod range;
@@ -49,6 +51,9 @@ pub(super) fn router() -> Router<Pages> {
         .route("/names", get(names::show))
         .route("/names/{name}", get(names::one))
         .route("/audit", get(audit::show))
+        .route("/ops", get(ops::show).post(bulk::begin))
+        .route("/ops/new", get(bulk::show))
+        .route("/ops/{id}", get(ops::one).post(ops::turn))
         .route("/about", get(about::show))
         .route("/assets/{name}", get(assets::serve))
         .fallback(trouble::missing)

@@ -1,11 +1,14 @@
 //! The list of tasks: newest first, narrowed by a filter.
 
+use super::super::access::Person;
 use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index::select::{FIELDS, Reach, Selection};
 use super::super::index::tasks::TaskPage;
 use super::super::index::{self, IndexError, TaskRow};
+use super::super::operations::Source;
 use super::super::state::State;
+use super::bulk::Many;
 use super::frame::{Facts, Frame, Place};
 use super::shown::{self, Html, UNKNOWN};
 use super::{Answer, Asking, page};
@@ -43,6 +46,7 @@ struct Page {
     problem: Option<String>,
     status: String,
     took: String,
+    many: Option<Many>,
     rows: Vec<Row>,
     /// The newest of this filter.
     here: String,
@@ -93,7 +97,11 @@ struct Found {
 }
 
 /// `GET /tasks?q=…&before=…`
-pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> Answer {
+pub(super) async fn show(
+    Given(pages): Given<Pages>,
+    person: Person,
+    asked: Asking<Asked>,
+) -> Answer {
     let Query(asked) = asked?;
     let (began, now) = (Instant::now(), pages.clock.now());
     let (expr, problem) = match filter::parse(&asked.q, &FIELDS) {
@@ -110,6 +118,7 @@ pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> An
         status: status(&found, asked.before),
         took: shown::took(took),
         problem: problem.as_deref().map(shown::plain),
+        many: many(&person, &asked.q, &found),
         rows: found.list.tasks.iter().map(|task| Row::new(task, now)).collect(),
         here: address(&asked.q, None),
         is_first: asked.before.is_none(),
@@ -214,6 +223,13 @@ fn status(found: &Found, before: Option<i64>) -> String {
         Reach::Newest(newest) => format!(" · searched the newest {}", shown::count(newest.into())),
     };
     format!("{rows} of {}{reach}", shown::count(all))
+}
+
+/// What can be done with all that match, where somebody has said which.
+fn many(person: &Person, q: &str, found: &Found) -> Option<Many> {
+    let rows = shown::count(found.list.tasks.len() as i64);
+    let count = if found.list.older.is_some() { "that match" } else { &rows };
+    Many::of(person, Source::Tasks, q, count).filter(|_| !q.trim().is_empty())
 }
 
 fn nothing(found: &Found, is_wrong: bool) -> &'static str {

@@ -15,6 +15,8 @@ pub(super) enum Trouble {
     Missing(&'static str),
     /// The address cannot be meant.
     Unclear(String),
+    /// This person may not.
+    Forbidden(String),
     /// The broker gives no answer.
     Away(String),
     /// The index gives no answer.
@@ -54,6 +56,7 @@ impl Trouble {
         match self {
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Unclear(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Index(IndexError::TooLong | IndexError::Closed) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -75,6 +78,9 @@ impl Trouble {
             }
             Self::Unclear(why) => {
                 ("Unclear address", plain(why), "Change the address, or use the pages above.")
+            }
+            Self::Forbidden(why) => {
+                ("Not for you", plain(why), "Ask somebody who may, or log in as somebody else.")
             }
             Self::Away(why) => ("No answer from the broker", plain(why), "Try again in a moment."),
             Self::Index(error) => (

@@ -11,12 +11,15 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// Everything that changes something, what it takes, and the least role that may.
-const CALLS: [(&str, &str, Role); 9] = [
+const CALLS: [(&str, &str, Role); 12] = [
     ("/api/v1/tasks/x/retry", "{}", Role::Operator),
     ("/api/v1/tasks/x/revoke", "{}", Role::Operator),
     ("/api/v1/tasks/x/terminate", "{}", Role::Operator),
     ("/api/v1/dead/requeue", r#"{"offsets":[]}"#, Role::Operator),
     ("/api/v1/dead/discard", r#"{"offsets":[]}"#, Role::Admin),
+    ("/api/v1/operations", r#"{"action":"requeue"}"#, Role::Operator),
+    ("/api/v1/operations", r#"{"action":"discard","dry_run":true}"#, Role::Admin),
+    ("/api/v1/operations/x/cancel", "{}", Role::Operator),
     ("/api/v1/queues/none/purge", "{}", Role::Admin),
     ("/api/v1/workers/none/order", r#"{"action":"grow","slots":1}"#, Role::Operator),
     ("/api/v1/workers/none/order", r#"{"action":"stop"}"#, Role::Admin),

@@ -4,6 +4,7 @@ mod access;
 mod act;
 mod away;
 mod browser;
+mod bulk;
 mod ingest;
 mod live;
 mod metrics;

@@ -24,7 +24,15 @@ async fn the_document_has_every_call_and_each_answers_as_it_says() {
 
     let worker = scene.monitor.get("/api/v1/workers").await[0]["name"].as_str().unwrap().to_owned();
     let sig = scene.monitor.get("/api/v1/failures").await["items"][0]["sig"].to_string();
+    let requeue = json!({"action": "requeue"});
+    let (status, begun) = scene.monitor.act("/api/v1/operations", &requeue).await;
+    assert_eq!(status, 202, "{begun}");
+    let operation = begun["id"].as_str().unwrap().to_owned();
     let fill = |path: &str| {
+        let path = match path.strip_prefix("/operations/{id}") {
+            Some(rest) => format!("/operations/{operation}{rest}"),
+            None => path.to_owned(),
+        };
         let path = path.replace("{id}", &good).replace("{sig}", &sig).replace("{offset}", "0");
         let name = match path.split('/').nth(1) {
             Some("workers") => &worker,
@@ -43,10 +51,12 @@ async fn the_document_has_every_call_and_each_answers_as_it_says() {
         (format!("/tasks/{waits}/revoke"), json!(null)),
         (format!("/tasks/{waits}/terminate"), json!(null)),
         ("/dead/requeue".to_owned(), json!({"offsets": [0]})),
+        ("/operations".to_owned(), json!({"action": "requeue", "q": "state:all", "dry_run": true})),
+        (format!("/operations/{operation}/cancel"), json!(null)),
         ("/workers/order".to_owned(), json!({"action": "grow", "slots": 1})),
     ] {
         let (status, answer) = scene.monitor.act(&format!("/api/v1{path}"), &body).await;
-        let of = path.replace(&waits, "{id}");
+        let of = path.replace(&waits, "{id}").replace(&operation, "{id}");
         let call = &document["paths"][&of]["post"];
         let schema =
             &call["responses"][status.to_string()]["content"]["application/json"]["schema"];

@@ -36,7 +36,7 @@ async fn every_page_has_what_happened() {
         ("/queues/default", vec![worker.as_str(), "Wait, p95"]),
         ("/workers", vec![worker.as_str(), "1 up, 0 lost, 0 offline", "celeriac"]),
         (&format!("/workers/{worker}"), vec!["shop.add", "shop.fail", "Begun since start"]),
-        ("/dead", vec!["shop.fail", "1 letter of 1 kept", "exhausted"]),
+        ("/dead", vec!["shop.fail", "1 letter · 1 open of 1 kept", "exhausted"]),
         ("/dead/0", vec![bad.as_str(), "order 42: code 51", "shop.fail"]),
         ("/about", vec![env!("CARGO_PKG_VERSION"), "Being read", "yes"]),
     ] {

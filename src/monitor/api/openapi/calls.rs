@@ -2,9 +2,12 @@
 
 use super::super::super::act::{Order, Reply};
 use super::super::super::live;
-use super::super::dead::{Act, Letter, Of as OfAudit, Wanted as WantedLetters};
+use super::super::dead::{Act, LetterList, Of as OfAudit, Wanted as WantedLetters};
 use super::super::failure::{Failure, Failures, Wanted as WantedFailures};
 use super::super::name::{Name, Names};
+use super::super::operation::{
+    DryRun, NewOperation, Operation, Report, Wanted as WantedOperations,
+};
 use super::super::series::{Range, Series};
 use super::super::task::TaskWithAttempts;
 use super::super::worker::Worker;
@@ -50,13 +53,16 @@ pub(super) const CALLS: &[Call] = &[
     get("/failures/{sig}", "One kind of failure", of::<Failure>),
     get("/names", "What tasks of each name did", of::<Names>).query(of::<Range>),
     get("/names/{name}", "What tasks of one name did", of::<Name>).query(of::<Range>),
-    get("/dead", "Dead letters, the newest first", of::<Items<Letter>>).query(of::<WantedLetters>),
+    get("/dead", "Dead letters, the newest first", of::<LetterList>).query(of::<WantedLetters>),
     get("/dead/states", "How many dead letters there are, by what became of them", of::<Counts>),
     get("/dead/{offset}", "A dead letter with its whole message", object),
     get("/workers", "Workers, by their last heartbeat", of::<Vec<Worker>>),
     get("/demand", "How much work waits, asked of the broker now", of::<Demand>)
         .query(of::<Queues>),
     get("/audit", "What people did, the last first", of::<Items<Act>>).query(of::<OfAudit>),
+    get("/operations", "What is done with many, the newest first", of::<Items<Operation>>)
+        .query(of::<WantedOperations>),
+    get("/operations/{id}", "An operation with its report", of::<Report>),
     get("/about", "How the monitor itself is doing", of::<About>),
     get("/me", "Who asks", of::<Me>),
     get("/openapi.json", "This document", object),
@@ -74,6 +80,18 @@ pub(super) const CALLS: &[Call] = &[
     post("/tasks/{id}/terminate", Operator, "End it while it runs"),
     post("/dead/requeue", Operator, "Give dead letters back").body(of::<act::Letters>),
     post("/dead/discard", Admin, "Mark dead letters as dealt with").body(of::<act::Letters>),
+    Call {
+        method: "post",
+        path: "/operations",
+        about: "Do something with everything that a filter selects, or say what would happen; discarding takes an admin",
+        role: Operator,
+        query: None,
+        body: Some(of::<NewOperation>),
+        answer: Kind::Begun { preview: of::<DryRun>, begun: of::<Report> },
+    },
+    post("/operations/{id}/pause", Operator, "Let an operation wait"),
+    post("/operations/{id}/resume", Operator, "Let a paused operation go on"),
+    post("/operations/{id}/cancel", Operator, "End an operation; what was done is done"),
     post("/queues/{name}/purge", Admin, "Delete what waits in a queue"),
     post("/workers/{name}/order", Operator, "Tell a worker what to do").body(of::<Order>),
     post("/workers/order", Operator, "Tell all workers what to do").body(of::<Order>),

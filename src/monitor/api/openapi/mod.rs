@@ -35,6 +35,11 @@ enum Kind {
     Json(Of),
     /// What an act came to, which its status says too.
     Reply(Of),
+    /// Something that goes on in the background, or what it would be about.
+    Begun {
+        preview: Of,
+        begun: Of,
+    },
     /// Server-sent events.
     Events,
 }
@@ -151,6 +156,10 @@ impl Call {
         };
         match &self.answer {
             Kind::Json(of) => add("200", "What was asked for", json(&of(answers).to_value())),
+            Kind::Begun { preview, begun } => {
+                add("200", "What would happen", json(&preview(answers).to_value()));
+                add("202", "It has begun", json(&begun(answers).to_value()));
+            }
             Kind::Events => {
                 add("200", "What happens, as it does", json!({ "text/event-stream": {} }))
             }
