@@ -5,6 +5,7 @@
 
 mod api;
 mod call;
+mod changes;
 mod completions;
 mod config;
 mod control;

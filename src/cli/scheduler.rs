@@ -1,5 +1,6 @@
 //! `celeriac scheduler`
 
+use super::changes::Files;
 use super::exit::{Exit, OrExit};
 use super::global::Global;
 use super::mode::{Mode, Process};
@@ -12,7 +13,6 @@ use crate::telemetry;
 use anyhow::Context;
 use prometheus_client::collector::Collector;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -76,7 +76,7 @@ pub(super) fn mode(
         global: global.clone(),
         arguments: arguments.clone(),
         running: loaded.config.clone(),
-        files: Files::new(global, loaded),
+        files: files(global, loaded),
         sender,
     };
     Ok(Mode::new("scheduler", health, |shutdown| async {
@@ -115,7 +115,10 @@ impl Reloading {
         let watch = self.running.scheduler.watch;
         loop {
             tokio::select! {
-                _ = hangup.recv() => info!("reading the files again, as told"),
+                _ = hangup.recv() => {
+                    self.files.look();
+                    info!("reading the files again, as told");
+                }
                 () = self.files.changed(watch) => info!("a file has changed, reading the files again"),
             }
             self.take_over();
@@ -130,7 +133,7 @@ impl Reloading {
                 return error!("the files have mistakes, going on as before:\n{report}");
             }
         };
-        self.files = Files::new(&self.global, &loaded);
+        self.files.follow(files(&self.global, &loaded));
         let config = loaded.config;
         if with_schedules_of(&config, &self.running) != self.running {
             warn!("only [schedules] are taken over; restart for everything else that has changed");
@@ -150,43 +153,9 @@ fn with_schedules_of(config: &Config, running: &Config) -> Config {
     Config { schedules: running.schedules.clone(), ..config.clone() }
 }
 
-/// The files of the configuration, and how they looked when they were read.
-struct Files {
-    paths: Vec<PathBuf>,
-    seen: Vec<Option<(SystemTime, u64)>>,
-}
-
-impl Files {
-    fn new(global: &Global, loaded: &Loaded) -> Self {
-        // The folders too, in which files come and go.
-        let named = global.files().into_iter();
-        let paths: Vec<PathBuf> = loaded.files().map(PathBuf::from).chain(named).collect();
-        let seen = Self::look(&paths);
-        Self { paths, seen }
-    }
-
-    fn look(paths: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
-        let look = |path: &PathBuf| {
-            let found = std::fs::metadata(path).ok()?;
-            Some((found.modified().ok()?, found.len()))
-        };
-        paths.iter().map(look).collect()
-    }
-
-    /// Waits until one of them looks different; `every` zero is for ever. Cancel safe.
-    async fn changed(&mut self, every: Duration) {
-        if every.is_zero() {
-            return std::future::pending().await;
-        }
-        loop {
-            tokio::time::sleep(every).await;
-            let seen = Self::look(&self.paths);
-            if seen != self.seen {
-                self.seen = seen;
-                return;
-            }
-        }
-    }
+/// The files of the configuration, and the folders in which they come and go.
+fn files(global: &Global, loaded: &Loaded) -> Files {
+    Files::new(loaded.files().map(PathBuf::from).chain(global.files()))
 }
 
 /// The health of a scheduler.

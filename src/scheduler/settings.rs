@@ -27,7 +27,8 @@ pub struct Settings {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub heartbeat: Duration,
-    /// How often the files are looked at for changes. "0s" reloads on SIGHUP only.
+    /// How often the files are looked at for changes. One that has changed is read when it looks the
+    /// same twice. "0s" reloads on SIGHUP only.
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub watch: Duration,
