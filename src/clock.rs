@@ -87,6 +87,22 @@ pub fn until(time: SystemTime, now: SystemTime) -> Duration {
     time.duration_since(now).unwrap_or_default()
 }
 
+/// Times as ISO 8601 in UTC, for `#[serde(with)]`.
+pub(crate) mod iso {
+    use super::{SystemTime, parse_iso, to_iso};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&to_iso(*time))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(from)?;
+        parse_iso(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is no time")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

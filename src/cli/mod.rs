@@ -24,6 +24,7 @@ mod mode;
 mod monitor;
 mod ops;
 mod output;
+mod person;
 mod queue;
 mod revoke;
 mod run;

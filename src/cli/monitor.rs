@@ -64,7 +64,7 @@ pub(super) fn mode(config: &Config, broker: &Broker) -> Mode {
     };
     let health = MonitorHealth { broker: broker.clone(), status };
     Mode::new("monitor", health, |shutdown| async {
-        let ended = monitor.run(shutdown).await;
+        let ended = Box::pin(monitor.run(shutdown)).await;
         let exit = match &ended {
             Err(MonitorError::Index(_)) => Exit::Internal,
             _ => Exit::Config,

@@ -139,6 +139,12 @@ pub(crate) fn seconds(seconds: f64) -> String {
     }
 }
 
+/// A time for people, to the minute.
+pub(crate) fn minute(time: std::time::SystemTime) -> String {
+    let iso = crate::clock::to_iso(time);
+    format!("{} {} UTC", &iso[..10], &iso[11..16])
+}
+
 /// So many of something: `1 message`, `2 messages`.
 pub(crate) fn counted(count: impl Into<u64>, one: &str) -> String {
     match count.into() {

@@ -113,6 +113,11 @@ impl Caller {
         Ok(Self { broker: broker.clone(), asker, answers, heartbeats, clock })
     }
 
+    /// Where it asks.
+    pub(super) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
     /// Asks, and waits until every node that is known to be there has answered, or for `patience`.
     ///
     /// # Errors

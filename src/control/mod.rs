@@ -10,16 +10,27 @@
 //! worker reads that stream: from its beginning when it starts, and on for as long as it runs. So a
 //! revocation outlives the restart of any worker and of the broker, and reaches a task that still
 //! waits in a queue, in the delay ladder or for a retry.
+//!
+//! A queue is paused in the same way: the stream [`names::PAUSED`] says which queues nobody shall
+//! consume, until somebody resumes them.
 
 mod caller;
 pub(crate) mod mailbox;
+mod pause;
+mod paused;
+mod pauses;
 mod recipients;
+mod records;
 mod reply;
 mod request;
 mod revoke;
 mod revoked;
 
 pub use caller::{Answers, AskError, Caller};
+pub use pause::{Heeded, PAUSES, PauseError, Told, pause, pauses, resume};
+pub(crate) use pause::{PAUSABLE, PAUSED_HERE};
+pub(crate) use paused::Paused;
+pub use pauses::{Pause, Pauses};
 pub use recipients::{Recipients, Unclear};
 pub use reply::Reply;
 pub use request::{Arguments, BadRequest, ReplyTo, Request};
@@ -29,7 +40,8 @@ pub(crate) use revoked::{Revoked, caught_up};
 use crate::broker::RawMessage;
 use crate::ids::TaskId;
 use crate::protocol::HeaderValue;
-use crate::topology::names;
+use crate::topology::{Topology, names};
+use records::Kept;
 
 /// How far a revocation goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -51,15 +63,16 @@ enum Record {
     Revoked(TaskId, Reach),
     /// No task shall run that bears this stamp with this value.
     Stamped(String, String, Reach),
-    /// Written by a worker that starts, which has read all older records when it meets this one.
-    Mark(String),
 }
 
 const ID: &str = "celeriac-revoked-id";
 const STAMP: &str = "celeriac-revoked-stamp";
 const VALUE: &str = "celeriac-revoked-value";
 const TERMINATE: &str = "celeriac-revoked-terminate";
-const MARK: &str = "celeriac-revoked-mark";
+
+/// The stream of revocations.
+const STREAM: Kept =
+    Kept { stream: names::REVOKED, topology: Topology::revocations, mark: "celeriac-revoked-mark" };
 
 impl Record {
     fn message(&self) -> RawMessage {
@@ -73,16 +86,12 @@ impl Record {
                 (VALUE, HeaderValue::Text(value.clone())),
                 (TERMINATE, HeaderValue::Bool(*reach == Reach::Running)),
             ],
-            Self::Mark(mark) => vec![(MARK, HeaderValue::Text(mark.clone()))],
         };
         RawMessage::note(names::REVOKED, headers)
     }
 
     /// `None` for what is no record of ours.
     fn read(message: &RawMessage) -> Option<Self> {
-        if let Some(mark) = message.text_header(MARK) {
-            return Some(Self::Mark(mark));
-        }
         let reach = match message.header(TERMINATE) {
             HeaderValue::Bool(true) => Reach::Running,
             _ => Reach::NotBegun,
@@ -105,7 +114,6 @@ mod tests {
             Record::Revoked("a".to_owned().into(), Reach::NotBegun),
             Record::Revoked("b".to_owned().into(), Reach::Running),
             Record::Stamped("customer".to_owned(), "acme".to_owned(), Reach::Running),
-            Record::Mark("c".to_owned()),
         ];
         for record in records {
             assert_eq!(Record::read(&record.message()), Some(record));

@@ -1,11 +1,9 @@
 //! Saying that tasks shall not run.
 
-use super::{Reach, Record};
+use super::{Reach, Record, STREAM};
 use crate::broker::{Broker, DeclareError, PublishError};
 use crate::ids::TaskId;
-use crate::topology::Topology;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a revocation was not accepted.
@@ -64,7 +62,8 @@ pub async fn revoke(
 ) -> Result<(), RevokeError> {
     for id in ids {
         let record = Record::Revoked(id.clone(), reach);
-        keep(broker, &record, deadline)
+        STREAM
+            .keep(broker, record.message(), deadline)
             .await?
             .map_err(|error| RevokeError::Publish { id, error })?;
     }
@@ -97,27 +96,11 @@ pub async fn revoke_stamped(
     for (stamp, values) in stamps {
         for value in values {
             let record = Record::Stamped(stamp.clone(), value.clone(), reach);
-            keep(broker, &record, deadline).await?.map_err(|error| {
+            STREAM.keep(broker, record.message(), deadline).await?.map_err(|error| {
                 let stamp = format!("{stamp}={value}");
                 RevokeError::Stamp { stamp, error }
             })?;
         }
     }
     Ok(())
-}
-
-/// Publishes a record, into a stream that is made if it is missing.
-async fn keep(
-    broker: &Broker,
-    record: &Record,
-    deadline: Duration,
-) -> Result<Result<(), PublishError>, DeclareError> {
-    let message = Arc::new(record.message());
-    match broker.publish(Arc::clone(&message), deadline).await {
-        Err(PublishError::NoExchange { .. } | PublishError::Unroutable { .. }) => {
-            broker.declare(&Topology::revocations()).await?;
-            Ok(broker.publish(message, deadline).await)
-        }
-        published => Ok(published),
-    }
 }

@@ -1,18 +1,18 @@
 //! Knowing which tasks shall not run.
 
-use super::{Reach, Record, Stamps};
-use crate::broker::{AckPolicy, Broker, Consume, Deliveries, RawMessage, StreamStart};
+use super::records::Read;
+use super::{Reach, Record, STREAM, Stamps};
+use crate::broker::Broker;
 use crate::ids::TaskId;
 use crate::protocol::{HeaderValue, Headers};
-use crate::topology::{Topology, names};
-use futures::StreamExt;
+use crate::topology::names;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// Stamps are few; more than this many values are not taken in.
 const MOST_STAMPS: usize = 10_000;
@@ -22,9 +22,6 @@ const MOST: usize = 50_000;
 
 /// How long a worker that starts waits to have read what was revoked before.
 const CATCHING_UP: Duration = Duration::from_secs(5);
-
-/// So many records are under way at once.
-const PREFETCH: u16 = 200;
 
 /// What one worker knows of revocations. Cloning is cheap; all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -112,43 +109,25 @@ impl Revoked {
         Running { id, revoked: self.clone(), stop }
     }
 
-    /// Follows the stream until `done`: a worker that drains still hears what to stop. `caught_up` is told once everything that was
-    /// revoked before is known.
+    /// Follows the stream until `done`: a worker that drains still hears what to stop. `caught_up` is
+    /// told once everything that was revoked before is known.
     pub(crate) async fn follow(
         &self,
         broker: Broker,
         caught_up: watch::Sender<bool>,
         done: CancellationToken,
     ) {
-        let mark = uuid::Uuid::new_v4().simple().to_string();
-        let mut records = stream(&broker);
-        let marking = async {
-            let message = Arc::new(Record::Mark(mark.clone()).message());
-            if let Err(error) = broker.publish(message, CATCHING_UP).await {
-                debug!(%error, "the end of what was revoked before cannot be marked");
-            }
-            std::future::pending::<()>().await;
-        };
-        let mut marking = std::pin::pin!(marking);
-        loop {
-            tokio::select! {
-                biased;
-                () = done.cancelled() => break,
-                record = records.next() => {
-                    let Some(delivery) = record else { break };
-                    match Record::read(&RawMessage::from(&delivery)) {
-                        Some(Record::Revoked(id, reach)) => self.note(id, reach),
-                        Some(Record::Stamped(stamp, value, reach)) => {
-                            self.note_stamp(&stamp, &value, reach);
-                        }
-                        Some(Record::Mark(found)) if found == mark => {
-                            caught_up.send_replace(true);
-                        }
-                        Some(Record::Mark(_)) | None => {}
+        let mut records = STREAM.read(&broker);
+        while let Some(Some(read)) = done.run_until_cancelled(records.next()).await {
+            match read {
+                Read::CaughtUp(_) => drop(caught_up.send_replace(true)),
+                Read::Record(message) => match Record::read(&message) {
+                    Some(Record::Revoked(id, reach)) => self.note(id, reach),
+                    Some(Record::Stamped(stamp, value, reach)) => {
+                        self.note_stamp(&stamp, &value, reach);
                     }
-                    delivery.settle.ack();
-                }
-                () = &mut marking => {}
+                    None => {}
+                },
             }
         }
         records.close().await;
@@ -232,19 +211,6 @@ pub(crate) async fn caught_up(mut told: watch::Receiver<bool>) {
             "what was revoked earlier could not be read within {CATCHING_UP:?}; starting without it"
         );
     }
-}
-
-/// The stream from its beginning, again after each loss of the connection.
-fn stream(broker: &Broker) -> Deliveries {
-    broker.consume(Consume {
-        queue: names::REVOKED.to_owned(),
-        stream: Some(StreamStart::First),
-        declare: None,
-        repair: Some(Topology::revocations()),
-        prefetch: PREFETCH,
-        acks: AckPolicy { every: usize::from(PREFETCH / 4), within: Duration::from_millis(100) },
-        tag: "celeriac-revoked".to_owned(),
-    })
 }
 
 #[cfg(test)]

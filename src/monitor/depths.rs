@@ -2,13 +2,13 @@
 //! to ask the broker.
 //!
 //! Nobody can be asked over AMQP which queues there are. Those are looked at that a task was sent
-//! to, as far as it was told, and those that a worker says it consumes.
+//! to, as far as it was told, those that a worker says it consumes, and those that are paused.
 
 use super::change::{Micros, micros};
 use super::index::{self, Index};
 use crate::broker::{Broker, Depth};
 use crate::clock::Clock;
-use crate::control::{Arguments, AskError, Caller, Recipients};
+use crate::control::{Arguments, AskError, Caller, Paused, Pauses, Recipients};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -58,14 +58,15 @@ impl Depths {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(queue).cloned()
     }
 
-    /// Queues in which messages wait and that nobody consumes, with how many wait.
-    pub(super) fn stalled(&self) -> Vec<(String, u32)> {
+    /// Queues in which messages wait and that nobody consumes, although nobody paused them, with how
+    /// many wait.
+    pub(super) fn stalled(&self, pauses: &Pauses) -> Vec<(String, u32)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waits = |(queue, seen): (&String, &Seen)| {
             let depth = seen.depth.filter(|depth| depth.ready > 0 && depth.consumers == 0)?;
             Some((queue.clone(), depth.ready))
         };
-        all.iter().filter_map(waits).collect()
+        all.iter().filter(|(queue, _)| pauses.of(queue).is_none()).filter_map(waits).collect()
     }
 
     /// Whether a worker said that it consumes something.
@@ -110,6 +111,7 @@ pub(super) struct Watch {
     pub(super) index: Index,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) depths: Depths,
+    pub(super) paused: Paused,
 }
 
 impl Watch {
@@ -154,7 +156,8 @@ impl Watch {
 
     async fn look(&self) {
         let told = self.index.read(index::tasks::queues).await.unwrap_or_default();
-        let known = self.depths.all().into_keys();
+        let paused = self.paused.now();
+        let known = self.depths.all().into_keys().chain(paused.iter().map(|it| it.0.to_owned()));
         let queues: BTreeSet<String> = known.chain(told).take(QUEUES).collect();
         for queue in queues {
             let looked = timeout(PATIENCE, self.broker.depth(&queue)).await;

@@ -7,6 +7,7 @@ use super::index::workers::{Presence, WorkerRow};
 use super::index::{self, Index, IndexError};
 use super::state::State;
 use super::status::Status;
+use crate::control::{Paused, Pauses};
 use crate::metrics::{gauge, label};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -28,6 +29,7 @@ pub(super) struct Gauges {
     workers: Vec<WorkerRow>,
     index_bytes: u64,
     depths: Depths,
+    pauses: Pauses,
 }
 
 impl Gauges {
@@ -38,6 +40,7 @@ impl Gauges {
     pub(super) async fn watch(
         index: &Index,
         depths: &Depths,
+        paused: &Paused,
         status: &Status,
     ) -> Result<(), IndexError> {
         let mut every = tokio::time::interval(EVERY);
@@ -49,8 +52,8 @@ impl Gauges {
             });
             // A question that takes too long is asked again.
             let Ok((tasks, dead, workers)) = read.await else { continue };
-            let (index_bytes, depths) = (index.bytes(), depths.clone());
-            status.set_gauges(Self { tasks, dead, workers, index_bytes, depths });
+            let (index_bytes, depths, pauses) = (index.bytes(), depths.clone(), paused.now());
+            status.set_gauges(Self { tasks, dead, workers, index_bytes, depths, pauses });
         }
     }
 
@@ -70,7 +73,11 @@ impl Gauges {
         family(to, "celeriac_queue_ready", help, "queue", ready)?;
         let help = "Consumers of the queue";
         let consumers = known().map(|(name, depth)| (name, i64::from(depth.consumers)));
-        family(to, "celeriac_queue_consumers", help, "queue", consumers)
+        family(to, "celeriac_queue_consumers", help, "queue", consumers)?;
+        let help = "Whether somebody wants that nobody consumes the queue";
+        let paused =
+            queues.keys().map(|name| (name.clone(), i64::from(self.pauses.of(name).is_some())));
+        family(to, "celeriac_queue_paused", help, "queue", paused)
     }
 
     fn workers(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

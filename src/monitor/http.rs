@@ -12,6 +12,7 @@ use super::{api, live, pages, transfer};
 use crate::archive::Archive;
 use crate::broker::Broker;
 use crate::clock::Clock;
+use crate::control::Paused;
 use crate::shutdown::Shutdown;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -41,6 +42,7 @@ pub(super) struct Pages {
     pub(super) streams: Arc<Semaphore>,
     pub(super) depths: Depths,
     pub(super) operations: Operations,
+    pub(super) paused: Paused,
 }
 
 /// What a browser may do with our pages: nothing that is not ours.

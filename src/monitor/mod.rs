@@ -35,6 +35,7 @@ pub use status::Status;
 use crate::archive::Archive;
 use crate::broker::Broker;
 use crate::clock::Clock;
+use crate::control::Paused;
 use crate::shutdown::Shutdown;
 use crate::topology::{self, DeadSettings, EventStream, Topology, names};
 use access::Login;
@@ -50,6 +51,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 /// How often it is looked whether workers are silent.
@@ -151,11 +153,13 @@ impl Monitor {
             Arc::clone(&self.clock),
         );
         let depths = Depths::default();
+        let paused = Paused::default();
         let watch = Watch {
             broker: self.broker.clone(),
             index: index.clone(),
             clock: Arc::clone(&self.clock),
             depths: depths.clone(),
+            paused: paused.clone(),
         };
         let pages = http::Pages {
             settings: Arc::new(self.settings.clone()),
@@ -170,6 +174,7 @@ impl Monitor {
             streams: Arc::new(Semaphore::new(self.settings.max_streams as usize)),
             depths: depths.clone(),
             operations: operations.clone(),
+            paused: paused.clone(),
         };
         let topology = topology::Settings { dead: self.dead.clone(), ..Default::default() };
         let streams = [
@@ -189,12 +194,20 @@ impl Monitor {
             ended = self.tidy(&index) => ended,
             () = self.invite(heard) => Ok(()),
             () = watch.run() => Ok(()),
-            ended = Gauges::watch(&index, &depths, &self.status) => ended,
             Some(ended) = running.join_next() => joined(ended),
+            () = Box::pin(self.hear_of_pauses(&paused)) => Ok(()),
+            ended = Gauges::watch(&index, &depths, &paused, &self.status) => ended,
         };
         self.status.set_address(None);
         ended?;
         Ok(running.join_next().await.map_or(Ok(()), joined)?)
+    }
+
+    /// Follows which queues are paused. Never ends.
+    async fn hear_of_pauses(&self, paused: &Paused) {
+        let (tell, _told) = watch::channel(false);
+        paused.follow(self.broker.clone(), tell, CancellationToken::new()).await;
+        std::future::pending().await
     }
 
     fn ingest(

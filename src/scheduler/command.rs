@@ -1,7 +1,7 @@
 //! What the leader is told and asked, as JSON through a queue, and what it answers.
 
 use super::settings::ScheduleSettings;
-use super::state::Pause;
+use crate::control::Pause;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -27,6 +27,7 @@ mod told;
 #[cfg(test)]
 mod transitions;
 
+pub use crate::control::Pause;
 pub use agenda::{Agenda, Run, Turn};
 pub use ask::{AskError, ask};
 pub use command::{Answer, Command, Report, ScheduleReport};
@@ -39,7 +40,7 @@ pub use schedule::Schedule;
 pub use seat::SeatError;
 pub use send::{DUE, TERM};
 pub use settings::{Missed, Overlap, ScheduleSettings, Schedules, Settings, SunSettings};
-pub use state::{Owed, Pause, Running, State};
+pub use state::{Owed, Running, State};
 pub use status::{Count, Status};
 pub use sun::{Sun, SunEvent};
 

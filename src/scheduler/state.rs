@@ -5,11 +5,12 @@
 
 use super::settings::ScheduleSettings;
 use crate::broker::RawMessage;
-use crate::clock::{parse_iso, to_iso};
+use crate::clock::iso;
+use crate::control::Pause;
 use crate::ids::TaskId;
 use crate::protocol::{EncodeError, Properties};
 use crate::topology::names;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -38,19 +39,6 @@ pub struct State {
     /// Runs that were due and that the broker has not confirmed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<Owed>,
-}
-
-/// Who stopped a schedule, and when.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Pause {
-    /// Who.
-    pub by: String,
-    /// When.
-    #[serde(with = "iso")]
-    pub at: SystemTime,
-    /// Why; may be empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
 }
 
 /// A run that may not have ended.
@@ -117,21 +105,6 @@ impl State {
             ..Properties::default()
         };
         RawMessage::try_from_parts("", names::SCHEDULER, &properties, BTreeMap::new(), body.into())
-    }
-}
-
-/// Times as ISO 8601 in UTC.
-mod iso {
-    use super::{Deserialize, Deserializer, Serializer, SystemTime, parse_iso, to_iso};
-    use serde::de::Error;
-
-    pub(super) fn serialize<S: Serializer>(time: &SystemTime, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&to_iso(*time))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SystemTime, D::Error> {
-        let text = String::deserialize(from)?;
-        parse_iso(&text).ok_or_else(|| D::Error::custom(format!("`{text}` is no time")))
     }
 }
 

@@ -1,10 +1,10 @@
 //! The ears of the leader: commands, and the ends of runs that must not overlap.
 
 use super::command::{Answer, Command, Report, ScheduleReport};
-use super::state::Pause;
 use super::term::Term;
 use crate::broker::{AckPolicy, Broker, Consume, Deliveries, Delivery, PublishError, RawMessage};
 use crate::clock::to_iso;
+use crate::control::Pause;
 use crate::ids::TaskId;
 use crate::protocol::Format;
 use crate::protocol::HeaderValue::{Int, Text};

@@ -23,6 +23,9 @@ pub fn dead_arrival(archive: &str) -> String {
 /// What tasks shall not run: an exchange and a stream.
 pub const REVOKED: &str = "celeriac.revoked";
 
+/// Which queues nobody shall consume: an exchange and a stream.
+pub const PAUSED: &str = "celeriac.paused";
+
 /// What people did through a monitor: an exchange and a stream.
 pub const AUDIT: &str = "celeriac.audit";
 

@@ -16,6 +16,7 @@ impl Topology {
         let names: Vec<_> = names.into_iter().collect();
         Self::dead(settings)
             .and(Self::revocations())
+            .and(Self::pauses())
             .and(Self::events(&settings.events))
             .and(Self::ladder(settings))
             .and(Self::work(settings, &names))
@@ -85,6 +86,23 @@ impl Topology {
             exchanges: vec![Exchange::new(names::REVOKED, ExchangeKind::Fanout)],
             queues: vec![Queue::new(names::REVOKED, arguments)],
             bindings: vec![Binding::to_queue(names::REVOKED, names::REVOKED, "")],
+        }
+    }
+}
+
+impl Topology {
+    /// The stream of the queues that are paused. Nothing in it grows old: the newest are kept, and a
+    /// pause that stands is written again before it is among the oldest.
+    pub fn pauses() -> Self {
+        let arguments = [
+            ("x-queue-type", Text("stream".to_owned())),
+            ("x-max-length-bytes", Int(20_000_000)),
+            ("x-stream-max-segment-size-bytes", Int(1_000_000)),
+        ];
+        Self {
+            exchanges: vec![Exchange::new(names::PAUSED, ExchangeKind::Fanout)],
+            queues: vec![Queue::new(names::PAUSED, arguments)],
+            bindings: vec![Binding::to_queue(names::PAUSED, names::PAUSED, "")],
         }
     }
 }

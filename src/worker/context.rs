@@ -6,7 +6,7 @@ use super::journal::Journal;
 use super::slots::Slots;
 use super::status::Status;
 use crate::clock::Clock;
-use crate::control::Revoked;
+use crate::control::{Paused, Revoked};
 use crate::events::Events;
 use crate::handler::exec::Watcher;
 use crate::handler::{Handler, Isolated, OnThread, Registry};
@@ -48,6 +48,8 @@ pub(super) struct Context {
     pub(super) here: Here,
     /// What was revoked.
     pub(super) revoked: Revoked,
+    /// Which queues are paused.
+    pub(super) paused: Paused,
     /// Where monitors are told of tasks.
     pub(super) events: Events,
     pub(super) journal: Option<Journal>,

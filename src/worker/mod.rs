@@ -39,7 +39,7 @@ pub use status::Status;
 use crate::archive::Archive;
 use crate::broker::{Broker, DeclareError};
 use crate::clock::Clock;
-use crate::control::{Revoked, caught_up};
+use crate::control::{Paused, Revoked, caught_up};
 use crate::events::{self, Events};
 use crate::handler::exec::Watcher;
 use crate::handler::{CheckReport, Registry, TaskSet, is_isolated, serve};
@@ -185,7 +185,7 @@ impl Worker {
         let (changes, mut changed) = mpsc::channel(CHANGES);
         let drained = CancellationToken::new();
         let mut remote = JoinSet::new();
-        self.hear_of_revocations(&context, &mut remote, &drained).await;
+        self.hear_of_what_was_said(&context, &mut remote, &drained).await;
         let telling = self.tell(&context);
         if self.settings.remote_control && !self.broker.is_in_memory() {
             remote.spawn(self.remote(&context, changes).run(drained.clone()));
@@ -223,7 +223,7 @@ impl Worker {
             return self.broker.verify(&dead.and(work)).await;
         }
         self.broker.declare(&dead).await?;
-        self.broker.declare(&Topology::revocations()).await?;
+        self.broker.declare(&Topology::revocations().and(Topology::pauses())).await?;
         if let Err(error) = self.broker.declare(&Topology::events(&settings.events)).await {
             warn!(%error, "monitors may not be told of tasks");
         }
@@ -241,8 +241,9 @@ impl Worker {
         async move { archive.collect(&shutdown).await }
     }
 
-    /// Follows what is revoked, and waits until what was revoked earlier is known.
-    async fn hear_of_revocations(
+    /// Follows what is revoked and which queues are paused, and waits until what was said earlier is
+    /// known.
+    async fn hear_of_what_was_said(
         &self,
         context: &Context,
         beside: &mut JoinSet<()>,
@@ -251,18 +252,39 @@ impl Worker {
         if self.broker.is_in_memory() {
             return;
         }
-        let stream = Topology::revocations();
-        if !self.topology.declare
-            && let Err(error) = self.broker.verify(&stream).await
-        {
-            warn!(%error, "revoked tasks will run: run `celeriac topology apply`");
-            return;
+        let mut revoked = None;
+        if self.can_follow(&Topology::revocations(), "revoked tasks will run").await {
+            let (tell, told) = watch::channel(false);
+            let (known, broker) = (context.revoked.clone(), self.broker.clone());
+            let drained = drained.clone();
+            beside.spawn(async move { known.follow(broker, tell, drained).await });
+            revoked = Some(told);
         }
-        let (tell, told) = watch::channel(false);
-        let (revoked, broker) = (context.revoked.clone(), self.broker.clone());
-        let drained = drained.clone();
-        beside.spawn(async move { revoked.follow(broker, tell, drained).await });
-        caught_up(told).await;
+        if self.can_follow(&Topology::pauses(), "paused queues will be consumed").await {
+            let (tell, told) = watch::channel(false);
+            let (known, broker) = (context.paused.clone(), self.broker.clone());
+            let drained = drained.clone();
+            beside.spawn(async move { known.follow(broker, tell, drained).await });
+            tokio::select! {
+                () = context.shutdown.draining() => {}
+                () = context.paused.caught_up(&self.broker, told) => {}
+            }
+        }
+        if let Some(told) = revoked {
+            caught_up(told).await;
+        }
+    }
+
+    /// Whether a stream is there to be followed, in a worker that declares nothing.
+    async fn can_follow(&self, stream: &Topology, otherwise: &str) -> bool {
+        if self.topology.declare {
+            return true;
+        }
+        let found = self.broker.verify(stream).await;
+        if let Err(error) = &found {
+            warn!(%error, "{otherwise}: run `celeriac topology apply`");
+        }
+        found.is_ok()
     }
 
     /// Publishes events, beginning with that of the worker itself. In memory there is nobody to
@@ -330,6 +352,7 @@ impl Worker {
             status: self.status.clone(),
             here: Here::default(),
             revoked: Revoked::default(),
+            paused: Paused::default(),
             events,
             journal: self.journal.clone(),
             chance: self.chance,

@@ -79,7 +79,7 @@ async fn attend(
     let Some(known) = known else {
         return (Outcome::Unknown(Duration::ZERO), Some(receipt), None);
     };
-    let Some(slot) = slot(attempt, known, cx).await else {
+    let Some(slot) = slot(attempt, receipt.life().generation(), known, cx).await else {
         return (Outcome::Interrupted, Some(receipt), None);
     };
     if receipt.is_void() {
@@ -147,26 +147,37 @@ async fn tell_started(attempt: &Attempt, cx: &Context) {
     }
 }
 
-/// A slot, after the task's rate. `None` when the worker drains meanwhile.
-async fn slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<Slot> {
+/// A slot, after the task's rate. `None` when the worker drains meanwhile, or the queue is paused.
+async fn slot(attempt: &Attempt, generation: u64, known: &Known, cx: &Context) -> Option<Slot> {
     if known.limits.is_unlimited()
         && !cx.shutdown.is_draining()
+        && cx.paused.is_current(generation)
+        && !cx.paused.contains(&attempt.queue)
         && let Some(slot) = cx.slots.try_take(&attempt.queue)
     {
         return Some(slot);
     }
-    Box::pin(wait_for_slot(attempt, known, cx)).await
+    Box::pin(wait_for_slot(attempt, generation, known, cx)).await
 }
 
-async fn wait_for_slot(attempt: &Attempt, known: &Known, cx: &Context) -> Option<Slot> {
+async fn wait_for_slot(
+    attempt: &Attempt,
+    generation: u64,
+    known: &Known,
+    cx: &Context,
+) -> Option<Slot> {
     let ready = async {
+        if !cx.paused.is_current(generation) {
+            cx.paused.until_current(generation).await;
+        }
         known.limits.start().await;
         cx.slots.take(&attempt.queue).await
     };
     tokio::select! {
         biased;
         () = cx.shutdown.draining() => None,
-        slot = ready => slot,
+        () = cx.paused.until(&attempt.queue) => None,
+        slot = ready => slot.filter(|_| !cx.paused.contains(&attempt.queue)),
     }
 }
 

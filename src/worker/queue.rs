@@ -27,6 +27,8 @@ pub(super) struct QueueLoop {
     pub(super) pace: Pace,
     /// Cancelled when this queue is not to be consumed any more.
     pub(super) stop: CancellationToken,
+    /// Cancelled when it is not consumed any more.
+    pub(super) stopped: CancellationToken,
     pub(super) stage: Stage,
     pub(super) start: Start,
     /// How many deliveries came while the last handful gathered.
@@ -164,6 +166,7 @@ impl QueueLoop {
             }
         }
         self.deliveries.stop().await;
+        self.stopped.cancel();
         processes.close();
         futures::join!(processes.wait(), async { while settling.next().await.is_some() {} });
         let queue = Arc::clone(self.deliveries.queue());

@@ -5,11 +5,13 @@ use super::context::Context;
 use super::queue::{PaceRule, QueueLoop, Stage, Start};
 use super::remote::queue_shape;
 use crate::broker::{AckPolicy, Consume, DeclareError};
+use crate::clock::to_iso;
+use crate::control::{Pause, Pauses};
 use crate::topology::{self, Binding, Exchange, ExchangeKind, QueueKind, QueueTable, Topology};
 use crate::units::Count;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -18,9 +20,29 @@ use tracing::{debug, info, warn};
 #[derive(Debug)]
 pub(super) enum Change {
     /// Consume this queue, too.
-    Add(Wanted, oneshot::Sender<Result<(), DeclareError>>),
+    Add(Wanted, oneshot::Sender<Result<(), AddError>>),
     /// Consume this queue no more. What is here of it still runs.
     Cancel(String, oneshot::Sender<()>),
+    /// Go by what is known of paused queues, and say how it is with this one.
+    Obey(String, oneshot::Sender<Standing>),
+}
+
+/// How it is with a queue.
+#[derive(Debug)]
+pub(super) enum Standing {
+    Consumed,
+    /// It is one of ours and paused; no more of it comes once this is cancelled.
+    Paused(CancellationToken),
+    NotOurs,
+}
+
+/// Why a queue is not consumed that somebody wanted to be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AddError {
+    #[error(transparent)]
+    Declare(#[from] DeclareError),
+    #[error("queue {queue} is paused by {by} since {since}{reason}; resume it first")]
+    Paused { queue: String, by: String, since: String, reason: String },
 }
 
 /// A queue that is to be consumed.
@@ -39,23 +61,39 @@ pub(super) struct Roster<'a> {
     /// Those of the worker, and the queues that were added.
     topology: topology::Settings,
     loops: JoinSet<Arc<str>>,
-    stops: HashMap<String, CancellationToken>,
+    /// Its queues, with what each is bound to besides. Those are consumed that are not paused.
+    queues: BTreeMap<String, Option<(Exchange, String)>>,
+    /// What stops the loops of those that are consumed.
+    stops: HashMap<String, Stop>,
+    /// What tells that those are not consumed any more that are paused.
+    stopped: HashMap<String, CancellationToken>,
+    pauses: watch::Receiver<Pauses>,
     /// Whether having no queue is what somebody wanted.
     was_changed: bool,
 }
 
+/// Stops a loop.
+#[derive(Debug, Clone, Default)]
+struct Stop {
+    wanted: CancellationToken,
+    done: CancellationToken,
+}
+
 impl<'a> Roster<'a> {
-    /// Starts the loops of the worker's own queues.
+    /// Starts the loops of the worker's own queues that are not paused.
     pub(super) fn new(worker: &'a Worker, context: &'a Arc<Context>) -> Self {
         let mut roster = Self {
             worker,
             context,
             topology: worker.topology.clone(),
             loops: JoinSet::new(),
+            queues: worker.settings.queues.iter().map(|queue| (queue.clone(), None)).collect(),
             stops: HashMap::new(),
+            stopped: HashMap::new(),
+            pauses: context.paused.changes(),
             was_changed: false,
         };
-        worker.settings.queues.iter().for_each(|queue| roster.start(queue, None));
+        roster.obey();
         roster
     }
 
@@ -64,8 +102,8 @@ impl<'a> Roster<'a> {
     pub(super) async fn run(&mut self, changes: &mut mpsc::Receiver<Change>) {
         let shutdown = self.context.shutdown.clone();
         let mut may_change = true;
-        while !self.loops.is_empty() || (self.was_changed && may_change && !shutdown.is_draining())
-        {
+        while !self.loops.is_empty() || (self.waits(may_change) && !shutdown.is_draining()) {
+            let goes_on = !shutdown.is_draining();
             tokio::select! {
                 biased;
                 Some(ended) = self.loops.join_next() => match ended {
@@ -73,13 +111,54 @@ impl<'a> Roster<'a> {
                     Ok(queue) => debug!(%queue, "consumed no more"),
                 },
                 () = shutdown.draining(), if self.loops.is_empty() => return,
-                change = changes.recv(), if may_change && !shutdown.is_draining() => match change {
+                Ok(()) = self.pauses.changed(), if goes_on => self.obey(),
+                change = changes.recv(), if may_change && goes_on => match change {
                     Some(change) => self.change(change).await,
                     // Remote control is off.
                     None => may_change = false,
                 },
             }
         }
+    }
+
+    /// Whether having nothing to consume is what somebody wanted.
+    fn waits(&self, may_change: bool) -> bool {
+        (self.was_changed && may_change) || self.queues.len() > self.stops.len()
+    }
+
+    /// Stops the loops of queues that are paused, and starts those of queues that are not any more.
+    fn obey(&mut self) {
+        let pauses = self.pauses.borrow_and_update().clone();
+        let mut paused = BTreeSet::new();
+        for (queue, asked) in self.queues.clone() {
+            let pause = pauses.of(&queue);
+            match (pause, self.stops.contains_key(&queue)) {
+                (Some(pause), _) => {
+                    self.pause(&queue, pause);
+                    paused.insert(queue);
+                }
+                (None, false) => self.start(&queue, asked.as_ref()),
+                (None, true) => {}
+            }
+        }
+        self.context.status.set_paused(paused);
+    }
+
+    /// Stops consuming a queue that stays one of ours.
+    fn pause(&mut self, queue: &str, pause: &Pause) {
+        let Pause { by, reason, .. } = pause;
+        match self.stops.remove(queue) {
+            Some(stop) => {
+                info!(%queue, by, reason, "paused, consumed no more until it is resumed");
+                stop.wanted.cancel();
+                self.stopped.insert(queue.to_owned(), stop.done);
+            }
+            None if !self.context.status.paused().contains(queue) => {
+                info!(%queue, by, reason, "paused, not consumed until it is resumed");
+            }
+            None => {}
+        }
+        self.context.status.leaves(queue);
     }
 
     async fn change(&mut self, change: Change) {
@@ -91,13 +170,35 @@ impl<'a> Roster<'a> {
                 self.cancel(&queue);
                 let _ = done.send(());
             }
+            Change::Obey(queue, done) => {
+                self.obey();
+                let _ = done.send(self.standing(&queue));
+            }
+        }
+    }
+
+    fn standing(&self, queue: &str) -> Standing {
+        match (self.queues.contains_key(queue), self.stops.contains_key(queue)) {
+            (true, true) => Standing::Consumed,
+            (true, false) => {
+                Standing::Paused(self.stopped.get(queue).cloned().unwrap_or_else(|| {
+                    let done = CancellationToken::new();
+                    done.cancel();
+                    done
+                }))
+            }
+            (false, _) => Standing::NotOurs,
         }
     }
 
     /// Declares a queue and consumes it. One that nobody has configured is made like our others, or
     /// taken as it is if it exists.
-    async fn add(&mut self, wanted: Wanted) -> Result<(), DeclareError> {
+    async fn add(&mut self, wanted: Wanted) -> Result<(), AddError> {
         let Wanted { queue, binding } = wanted;
+        if let Some(Pause { by, at, reason }) = self.context.paused.of(&queue) {
+            let reason = if reason.is_empty() { reason } else { format!(" ({reason})") };
+            return Err(AddError::Paused { queue, by, since: to_iso(at), reason });
+        }
         if self.stops.contains_key(&queue) {
             return Ok(());
         }
@@ -121,15 +222,21 @@ impl<'a> Roster<'a> {
         }
         info!(%queue, "consumed from now on, asked for from elsewhere");
         self.start(&queue, binding.as_ref());
+        self.queues.insert(queue, binding);
         Ok(())
     }
 
     fn cancel(&mut self, queue: &str) {
-        if let Some(stop) = self.stops.remove(queue) {
-            info!(%queue, "to be consumed no more, asked for from elsewhere");
-            stop.cancel();
-            self.context.status.leaves(queue);
+        if self.queues.remove(queue).is_none() {
+            return;
         }
+        info!(%queue, "to be consumed no more, asked for from elsewhere");
+        if let Some(stop) = self.stops.remove(queue) {
+            stop.wanted.cancel();
+        }
+        self.stopped.remove(queue);
+        self.context.status.leaves(queue);
+        self.obey();
     }
 
     fn start(&mut self, queue: &str, asked: Option<&(Exchange, String)>) {
@@ -144,12 +251,16 @@ impl<'a> Roster<'a> {
             limits.insert(name, settings.delivery_limit);
         }
         self.context.status.consumes(queue, queue_shape(&self.topology, queue, asked));
-        let stop = CancellationToken::new();
+        let stop = Stop::default();
         self.loops.spawn(self.queue_loop(queue, stop.clone()).run());
         self.stops.insert(queue.to_owned(), stop);
+        self.stopped.remove(queue);
+        if self.context.status.paused().contains(queue) {
+            info!(%queue, "resumed, consumed again");
+        }
     }
 
-    fn queue_loop(&self, queue: &str, stop: CancellationToken) -> QueueLoop {
+    fn queue_loop(&self, queue: &str, stop: Stop) -> QueueLoop {
         let worker = self.worker;
         let rule = self.rule(queue);
         let declares = self.topology.declare;
@@ -173,7 +284,8 @@ impl<'a> Roster<'a> {
             watchdog: worker.settings.watchdog,
             rule,
             pace: rule.pace(self.context.slots.size()),
-            stop,
+            stop: stop.wanted,
+            stopped: stop.done,
             stage: Stage::Cautious,
             start: Start::Beside,
             handful: 0,

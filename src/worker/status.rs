@@ -1,6 +1,7 @@
 //! What a worker tells about itself, for health checks.
 
 use crate::events::Events;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ pub struct Status {
 struct Shared {
     since: Instant,
     queues: RwLock<Vec<QueueStatus>>,
+    paused: RwLock<BTreeSet<String>>,
     running: AtomicU64,
     finished: AtomicU64,
     events: OnceLock<Events>,
@@ -40,6 +42,7 @@ impl Status {
         let shared = Shared {
             since: Instant::now(),
             queues: RwLock::default(),
+            paused: RwLock::default(),
             running: AtomicU64::new(0),
             finished: AtomicU64::new(0),
             events: OnceLock::new(),
@@ -49,7 +52,8 @@ impl Status {
         status
     }
 
-    /// The queues of this worker now, and whether each is being consumed.
+    /// The queues of this worker now, without those that are paused, and whether each is being
+    /// consumed.
     pub fn queues(&self) -> Vec<(String, bool)> {
         let consuming = |queue: &QueueStatus| queue.consuming.load(Ordering::Relaxed);
         self.read().iter().map(|queue| (queue.name.clone(), consuming(queue))).collect()
@@ -102,6 +106,15 @@ impl Status {
     /// A queue is none of its queues any more.
     pub(super) fn leaves(&self, queue: &str) {
         self.write().retain(|known| known.name != queue);
+    }
+
+    /// Its queues that are paused: somebody wants that nobody consumes them.
+    pub fn paused(&self) -> BTreeSet<String> {
+        self.shared.paused.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_paused(&self, queues: BTreeSet<String>) {
+        *self.shared.paused.write().unwrap_or_else(PoisonError::into_inner) = queues;
     }
 
     /// Attempts that run now.

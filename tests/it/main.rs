@@ -22,6 +22,7 @@ mod look;
 mod metrics;
 mod migrate;
 mod monitor;
+mod pause;
 mod programs;
 mod rehearsal;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]

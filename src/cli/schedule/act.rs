@@ -2,6 +2,7 @@
 
 use super::super::exit::{Exit, OrExit, failed};
 use super::super::output::Row;
+use super::super::person;
 use super::super::send;
 use super::{Schedules, when};
 use crate::clock::to_iso;
@@ -86,10 +87,7 @@ impl Schedules<'_> {
     }
 
     pub(super) async fn pause(&self, name: &str, reason: &str) -> anyhow::Result<Exit> {
-        let by = ["CELERIAC_USER", "SUDO_USER", "USER"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-        let by = by.unwrap_or_else(crate::ids::host);
+        let by = person::name();
         let (schedule, reason) = (name.to_owned(), reason.to_owned());
         self.change(Command::Pause { schedule, by, reason }).await
     }

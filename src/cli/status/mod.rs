@@ -147,6 +147,7 @@ impl Consumed {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::NoConsumer => "no consumer",
             Self::Missing => "missing",
             Self::Unknown => "unknown",
@@ -159,7 +160,7 @@ impl Row for QueueState {
 
     fn cells(&self) -> Vec<String> {
         let number = |number: Option<u32>| number.map_or("–".to_owned(), |it| it.to_string());
-        let state = self.state.as_str().to_owned();
+        let state = plain(&self.state_line());
         vec![plain(&self.name), number(self.ready), number(self.consumers), state]
     }
 }

@@ -37,6 +37,10 @@ pub(in crate::cli) fn problems(survey: &Survey) -> Vec<Problem> {
         let message = format!("the broker takes no publications: {reason}");
         Problem::new("broker_blocked", "broker", message, "rabbitmqctl list_alarms")
     }));
+    found.extend(survey.pauses_error.as_ref().map(|error| {
+        let message = format!("which queues are paused is not known: {error}");
+        Problem::new("pauses_unknown", crate::topology::names::PAUSED, message, "celeriac doctor")
+    }));
     found.extend(of_workers(survey));
     found.extend(of_queues(survey));
     found.extend(of_scheduler(survey));
@@ -74,6 +78,11 @@ fn of_queues(survey: &Survey) -> Vec<Problem> {
                 );
                 let hint = format!("celeriac worker -Q {name}");
                 Some(Problem::new("queue_no_consumer", name, message, hint))
+            }
+            (Consumed::Paused, _) if queue.consumers.is_some_and(|consumers| consumers > 0) => {
+                let message = format!("queue {name} is paused, and somebody consumes it");
+                let hint = format!("celeriac queue pause {name} --reason again");
+                Some(Problem::new("queue_paused_consumed", name, message, hint))
             }
             (Consumed::Missing, _) => {
                 let message = format!("queue {name} does not exist");
@@ -127,7 +136,13 @@ mod tests {
     use crate::cli::workers::Worker;
 
     fn queue(name: &str, state: Consumed, ready: u32) -> QueueState {
-        QueueState { name: name.to_owned(), state, ready: Some(ready), consumers: None }
+        QueueState {
+            name: name.to_owned(),
+            state,
+            ready: Some(ready),
+            consumers: None,
+            paused: None,
+        }
     }
 
     /// A survey in which all is well.
@@ -137,6 +152,7 @@ mod tests {
             queues: vec![
                 queue("a", Consumed::Running, 100),
                 queue("idle", Consumed::NoConsumer, 0),
+                queue("paused", Consumed::Paused, 41),
             ],
             scheduler: Some(SchedulerState { leader: Some("s@h".into()), ..Default::default() }),
             monitor: Some(MonitorState { reading: true, lag_s: Some(0.1), ..Default::default() }),
@@ -174,6 +190,17 @@ mod tests {
                 "celeriac worker -Q b",
             ),
             (
+                Survey {
+                    queues: vec![QueueState {
+                        consumers: Some(1),
+                        ..queue("b", Consumed::Paused, 0)
+                    }],
+                    ..well()
+                },
+                "queue_paused_consumed",
+                "celeriac queue pause b --reason again",
+            ),
+            (
                 Survey { queues: vec![queue("b", Consumed::Missing, 0)], ..well() },
                 "queue_missing",
                 "celeriac topology apply",
@@ -187,6 +214,11 @@ mod tests {
                 Survey { scheduler: Some(SchedulerState::default()), ..well() },
                 "no_scheduler",
                 "celeriac scheduler",
+            ),
+            (
+                Survey { pauses_error: Some("no".to_owned()), ..well() },
+                "pauses_unknown",
+                "celeriac doctor",
             ),
             (
                 Survey { broker: BrokerState { blocked, ..Default::default() }, ..well() },

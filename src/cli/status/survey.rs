@@ -1,11 +1,12 @@
 //! What the broker, those that are connected to it, and a monitor say about the present.
 
 use super::super::api::Api;
+use super::super::queue::said;
 use super::super::workers::{self, Worker};
 use crate::app::App;
 use crate::broker::{Broker, DeclareError, Depth};
 use crate::config::Config;
-use crate::control::Recipients;
+use crate::control::{self, Pause, Pauses, Recipients};
 use crate::scheduler::{Answer, AskError, Command, ask};
 use crate::topology::names;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub(in crate::cli) struct Survey {
     pub(in crate::cli) broker: BrokerState,
     pub(in crate::cli) workers: Vec<Worker>,
     pub(in crate::cli) queues: Vec<QueueState>,
+    /// Why it is not known which queues are paused; null where it is.
+    pub(in crate::cli) pauses_error: Option<String>,
     /// Null where there are no schedules and nobody who sends them.
     pub(in crate::cli) scheduler: Option<SchedulerState>,
     /// Null where no monitor was asked.
@@ -40,6 +43,8 @@ pub(in crate::cli) struct QueueState {
     /// Messages that wait.
     pub(in crate::cli) ready: Option<u32>,
     pub(in crate::cli) consumers: Option<u32>,
+    /// Who paused it, if somebody did.
+    pub(in crate::cli) paused: Option<Pause>,
 }
 
 /// Whether a queue is worked on.
@@ -48,6 +53,8 @@ pub(in crate::cli) struct QueueState {
 pub(in crate::cli) enum Consumed {
     /// Somebody consumes it.
     Running,
+    /// Somebody wants that nobody consumes it.
+    Paused,
     /// Nobody does.
     NoConsumer,
     /// There is no such queue.
@@ -114,17 +121,23 @@ impl Survey {
         patience: Duration,
     ) -> anyhow::Result<Self> {
         let (config, broker) = (app.config(), app.broker());
-        let (workers, scheduler, monitor) = tokio::join!(
+        let (workers, pauses, scheduler, monitor) = tokio::join!(
             workers::ask(broker, Recipients::All, patience),
+            control::pauses(broker),
             SchedulerState::of(broker, config, patience),
             MonitorState::of(monitor),
         );
         let workers = workers?;
         let consumed = workers.iter().flat_map(|worker| worker.queues.iter().cloned());
-        let queues =
-            queues(broker, configured(config).into_iter().chain(consumed).collect()).await?;
+        let (pauses, pauses_error) = match pauses {
+            Ok(pauses) => (pauses, None),
+            Err(error) => (Pauses::default(), Some(error.to_string())),
+        };
+        let paused = pauses.iter().map(|(queue, _)| queue.to_owned());
+        let names = configured(config).into_iter().chain(consumed).chain(paused).collect();
+        let queues = queues(broker, names, &pauses).await?;
         let broker = BrokerState { url: config.broker.redacted_url(), blocked: broker.blocked() };
-        Ok(Self { broker, workers, queues, scheduler: scheduler?, monitor })
+        Ok(Self { broker, workers, queues, pauses_error, scheduler: scheduler?, monitor })
     }
 }
 
@@ -140,15 +153,17 @@ pub(in crate::cli) fn configured(config: &Config) -> BTreeSet<String> {
 pub(in crate::cli) async fn queues(
     broker: &Broker,
     names: BTreeSet<String>,
+    pauses: &Pauses,
 ) -> Result<Vec<QueueState>, DeclareError> {
     let mut states = Vec::new();
     for name in names {
-        states.push(match broker.depth(&name).await {
+        let state = match broker.depth(&name).await {
             Ok(Some(depth)) => QueueState::of(&name, depth),
             Ok(None) => QueueState::without_depth(name, Consumed::Missing),
             Err(error @ DeclareError::Interrupted(_)) => return Err(error),
             Err(_) => QueueState::without_depth(name, Consumed::Unknown),
-        });
+        };
+        states.push(state.unless_paused(pauses));
     }
     Ok(states)
 }
@@ -158,11 +173,25 @@ impl QueueState {
     pub(in crate::cli) fn of(name: &str, depth: Depth) -> Self {
         let state = if depth.consumers > 0 { Consumed::Running } else { Consumed::NoConsumer };
         let (ready, consumers) = (Some(depth.ready), Some(depth.consumers));
-        Self { name: name.to_owned(), state, ready, consumers }
+        Self { name: name.to_owned(), state, ready, consumers, paused: None }
+    }
+
+    /// The same, unless somebody wants that nobody consumes it.
+    pub(in crate::cli) fn unless_paused(self, pauses: &Pauses) -> Self {
+        match pauses.of(&self.name).cloned() {
+            Some(pause) => Self { state: Consumed::Paused, paused: Some(pause), ..self },
+            None => self,
+        }
+    }
+
+    /// How it is, and who wants it so.
+    pub(in crate::cli) fn state_line(&self) -> String {
+        let state = self.state.as_str();
+        self.paused.as_ref().map_or(state.to_owned(), |pause| format!("{state} {}", said(pause)))
     }
 
     fn without_depth(name: String, state: Consumed) -> Self {
-        Self { name, state, ready: None, consumers: None }
+        Self { name, state, ready: None, consumers: None, paused: None }
     }
 }
 

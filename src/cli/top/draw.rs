@@ -109,7 +109,8 @@ impl Failing {
 fn queues(frame: &mut Frame<'_>, area: Rect, queues: &[QueueState]) {
     let rows = queues.iter().map(|queue| {
         let waits = queue.ready.is_some_and(|ready| ready > 0);
-        let is_bad = queue.state != Consumed::Running && (waits || queue.ready.is_none());
+        let is_left = !matches!(queue.state, Consumed::Running | Consumed::Paused);
+        let is_bad = is_left && (waits || queue.ready.is_none());
         Shown::new(queue.cells()).style(if is_bad { BAD } else { Style::new() })
     });
     let widths =
@@ -194,6 +195,7 @@ mod tests {
             state,
             ready: Some(ready),
             consumers: Some(0),
+            paused: None,
         };
         let survey = Survey {
             broker: BrokerState { url: "amqp://h/shop".into(), ..Default::default() },

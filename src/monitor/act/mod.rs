@@ -184,10 +184,10 @@ impl Actor {
     }
 
     /// Lets `question` ask workers.
-    async fn ask<T>(
+    async fn ask<T, E: From<AskError>>(
         &self,
-        question: impl AsyncFnOnce(&mut Caller) -> Result<T, AskError>,
-    ) -> Result<T, AskError> {
+        question: impl AsyncFnOnce(&mut Caller) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut caller = self.0.caller.lock().await;
         let mut asking = match caller.take() {
             Some(caller) => caller,

@@ -2,7 +2,7 @@
 
 use super::super::settings::Role;
 use super::{Actor, Answer, NotRecorded, Outcome, PATIENCE, Reply};
-use crate::control::{Answers, Arguments, Recipients, Reply as Replied};
+use crate::control::{Answers, Arguments, AskError, Recipients, Reply as Replied};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ impl Actor {
             return self.tell_workers("shutdown", arguments, to).await;
         };
         let worker = workers.first().cloned().unwrap_or_default();
-        let told = self.ask(async |caller| {
+        let told = self.ask(async |caller| -> Result<_, AskError> {
             if !caller.is_there(&worker).await? {
                 return Ok(Answer::not(&worker, Outcome::UnknownTarget, "no such worker is there"));
             }

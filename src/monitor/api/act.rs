@@ -32,6 +32,8 @@ pub(super) fn router() -> Router<Pages> {
         .route("/tasks/{id}/terminate", post(terminate))
         .route("/dead/requeue", post(requeue))
         .route("/dead/discard", post(discard))
+        .route("/queues/{name}/pause", post(pause))
+        .route("/queues/{name}/resume", post(resume))
         .route("/queues/{name}/purge", post(purge))
         .route("/workers/{name}/order", post(order))
         .route("/workers/order", post(order_all))
@@ -118,6 +120,34 @@ async fn letters(pages: &Pages, offsets: &BTreeSet<u64>) -> Result<Vec<DeadLette
         Some(missing) => Err(Problem::not_found(format!("there is no dead letter {missing}"))),
         None => Ok(letters),
     }
+}
+
+/// Why a queue is paused.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    reason: String,
+}
+
+async fn pause(
+    State(pages): State<Pages>,
+    Operator(person): Operator,
+    Path(name): Path<String>,
+    given: Given<Why>,
+) -> Answered {
+    let Json(Why { reason }) = given?;
+    if reason.trim().is_empty() {
+        return Err(Problem::field("reason", "say why, for others to read"));
+    }
+    Ok(pages.actor.pause(&person.name, name, reason.trim()).await?)
+}
+
+async fn resume(
+    State(pages): State<Pages>,
+    Operator(person): Operator,
+    Path(name): Path<String>,
+) -> Answered {
+    Ok(pages.actor.resume(&person.name, name).await?)
 }
 
 async fn purge(

@@ -10,6 +10,7 @@ mod name;
 mod openapi;
 pub(super) mod operation;
 mod problem;
+mod queue;
 mod series;
 mod task;
 mod worker;
@@ -109,6 +110,8 @@ pub(super) fn router() -> Router<Pages> {
         .route("/series", get(series::since))
         .route("/names", get(name::list))
         .route("/names/{name}", get(name::one))
+        .route("/queues", get(queue::list))
+        .route("/queues/{name}", get(queue::one))
         .route("/workers", get(workers))
         .route("/failures", get(failure::list))
         .route("/failures/{sig}", get(failure::one))

@@ -365,8 +365,13 @@ function press(event) {
 // Acts: buttons that call the monitor, which answers with what each of those says who had to do something.
 
 async function act(button) {
-  const { act: path, body, ask, word } = button.dataset;
-  if (ask && !(await agreed(button.textContent, ask, word))) return;
+  const { act: path, ask, word, field, label } = button.dataset;
+  let { body } = button.dataset;
+  if (ask) {
+    const given = await agreed(button.textContent, ask, word, label);
+    if (given === null) return;
+    if (field) body = JSON.stringify({ ...JSON.parse(body), [field]: given });
+  }
   button.disabled = true;
   try {
     const answer = await fetch(path, {
@@ -409,8 +414,9 @@ async function send(event) {
   }
 }
 
-// Asks in a dialog; where a word is wanted, it has to be typed.
-function agreed(what, question, word) {
+// Asks in a dialog; where a word is wanted, it has to be typed. Answers what was written beside the label, or
+// null for no.
+function agreed(what, question, word, label) {
   const dialog = document.createElement("dialog");
   dialog.className = "keys ask";
   dialog.setAttribute("aria-labelledby", "ask-title");
@@ -422,13 +428,15 @@ function agreed(what, question, word) {
   const yes = Object.assign(document.createElement("button"), { className: "button", value: "yes", textContent: what });
   const no = Object.assign(document.createElement("button"), { className: "button", value: "no", textContent: "Cancel" });
   no.formNoValidate = true;
-  if (word) {
-    const label = Object.assign(document.createElement("label"), { textContent: `Type ${word}: ` });
-    const input = Object.assign(document.createElement("input"), { name: "word", autocomplete: "off" });
+  let input = null;
+  if (word || label) {
+    const text = word ? `Type ${word}: ` : `${label}: `;
+    const line = Object.assign(document.createElement("label"), { textContent: text });
+    input = Object.assign(document.createElement("input"), { name: "word", autocomplete: "off" });
     yes.disabled = true;
-    input.oninput = () => { yes.disabled = input.value !== word; };
-    label.append(input);
-    form.append(label);
+    input.oninput = () => { yes.disabled = word ? input.value !== word : !input.value.trim(); };
+    line.append(input);
+    form.append(line);
   }
   const buttons = Object.assign(document.createElement("p"), { className: "keys-end" });
   buttons.append(no, yes);
@@ -437,7 +445,7 @@ function agreed(what, question, word) {
   document.body.append(dialog);
   return new Promise((resolve) => {
     dialog.onclose = () => {
-      resolve(dialog.returnValue === "yes");
+      resolve(dialog.returnValue === "yes" ? (input?.value.trim() ?? "") : null);
       dialog.remove();
     };
     dialog.showModal();

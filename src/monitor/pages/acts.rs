@@ -17,6 +17,8 @@ pub(super) struct Act {
     pub(super) ask: Option<String>,
     /// What has to be typed before.
     pub(super) word: Option<String>,
+    /// What is asked for besides: its name in what the call is given, and what stands beside it.
+    pub(super) field: Option<(&'static str, &'static str)>,
     least: Role,
 }
 
@@ -28,7 +30,7 @@ pub(super) fn allowed(person: &Person, acts: Vec<Act>) -> Vec<Act> {
 impl Act {
     fn new(text: impl Into<String>, path: String, body: &Value) -> Self {
         let (text, body) = (text.into(), body.to_string());
-        Self { text, path, body, ask: None, word: None, least: Role::Operator }
+        Self { text, path, body, ask: None, word: None, field: None, least: Role::Operator }
     }
 
     fn asking(self, question: impl Into<String>) -> Self {
@@ -80,6 +82,21 @@ impl Act {
         let act = Self::new("Purge", path, &json!({}))
             .asking(format!("Delete everything that waits in {queue}? It cannot be had back."));
         Self { word: Some(queue.to_owned()), ..act.for_admins() }
+    }
+
+    /// Lets nobody consume a queue.
+    pub(super) fn pause(queue: &str) -> Self {
+        let path = format!("/api/v1/queues/{}/pause", in_address(queue));
+        let question = format!(
+            "Let no worker consume {queue} until it is resumed? What runs goes on to its end."
+        );
+        let act = Self::new("Pause", path, &json!({})).asking(question);
+        Self { field: Some(("reason", "Why")), ..act }
+    }
+
+    /// Lets it be consumed again.
+    pub(super) fn resume(queue: &str) -> Self {
+        Self::new("Resume", format!("/api/v1/queues/{}/resume", in_address(queue)), &json!({}))
     }
 
     /// What a worker can be told.

@@ -4,7 +4,7 @@ use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index::{self, IndexError};
 use super::assets;
-use super::shown::{count, counted, plain, took};
+use super::shown::{self, count, counted, plain, took};
 use rusqlite::Connection;
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ impl Frame {
         let mut frame = Self {
             now: now / 1_000,
             title: plain(&pages.settings.title),
-            warnings: warnings(pages, facts),
+            warnings: warnings(pages, facts, now),
             broker,
             ..bare
         };
@@ -176,8 +176,9 @@ impl Place {
     }
 }
 
-fn warnings(pages: &Pages, facts: &Facts) -> Vec<String> {
-    let (status, stalled) = (&pages.status, pages.depths.stalled());
+fn warnings(pages: &Pages, facts: &Facts, now: Micros) -> Vec<String> {
+    let (status, pauses) = (&pages.status, pages.paused.now());
+    let stalled = pages.depths.stalled(&pauses);
     let mut warnings = Vec::new();
     if !pages.broker.is_connected() {
         warnings.push(
@@ -201,6 +202,14 @@ fn warnings(pages: &Pages, facts: &Facts) -> Vec<String> {
             );
         }
         lost => warnings.push(format!("{} workers say nothing any more", lost.len())),
+    }
+    let paused: Vec<_> = pauses.iter().collect();
+    match paused.as_slice() {
+        [] => {}
+        paused if paused.len() <= NAMED => warnings.extend(paused.iter().map(|(queue, pause)| {
+            format!("Queue {} is paused {}", plain(queue), shown::pause(pause, now))
+        })),
+        paused => warnings.push(format!("{} queues are paused", paused.len())),
     }
     match stalled.as_slice() {
         [] => {}

@@ -89,7 +89,7 @@ pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> An
     let found = pages.index.read(move |connection| find(connection, since, now)).await?;
     let depths = pages.depths.all();
     let columns = columns(&found.stretches, found.step, since, now);
-    let mut queues = queues::rows(&depths, &found.queues, asked.range, now);
+    let mut queues = queues::rows(&depths, &pages.paused.now(), &found.queues, asked.range, now);
     queues.truncate(ROWS);
     page(&Page {
         frame: Frame::new(&pages, Place::Overview, &found.facts, now),

@@ -14,6 +14,7 @@ use super::task::Fact;
 use super::tasks::{Row, address};
 use super::trouble::Trouble;
 use super::{Answer, Asking, draw, page};
+use crate::control::Pauses;
 use askama::Template;
 use axum::extract::{Path, Query, State as Given};
 use rusqlite::types::Value;
@@ -61,6 +62,8 @@ pub(super) struct Queue {
     pub(super) wait95: String,
     pub(super) failed: String,
     pub(super) mark: Html,
+    /// Who paused it, since when, and why.
+    pub(super) pause: Option<String>,
 }
 
 /// `GET /queues?range=15m`
@@ -75,7 +78,7 @@ pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> An
     page(&List {
         frame: Frame::new(&pages, Place::Queues, &facts, now),
         ranges: asked.range.choices("/queues?"),
-        queues: rows(&pages.depths.all(), &counts, asked.range, now),
+        queues: rows(&pages.depths.all(), &pages.paused.now(), &counts, asked.range, now),
     })
 }
 
@@ -97,14 +100,17 @@ pub(super) async fn one(
     let (facts, latest, counts) = found.await?;
     let seen = pages.depths.one(&name);
     let stretch = counts.get(&Some(name.clone()));
-    if seen.is_none() && latest.is_empty() && stretch.is_none() {
+    let pause = pages.paused.of(&name);
+    if seen.is_none() && latest.is_empty() && stretch.is_none() && pause.is_none() {
         return Err(Trouble::Missing("queue"));
     }
     let seen = seen.unwrap_or_default();
-    let queue = Queue::new(&name, &seen, stretch, range);
+    let said = pause.as_ref().map(|pause| shown::pause(pause, now));
+    let queue = Queue::new(&name, &seen, said, stretch, range);
+    let switch = if pause.is_some() { Act::resume(&name) } else { Act::pause(&name) };
     page(&One {
         frame: Frame::new(&pages, Place::Queues, &facts, now),
-        acts: acts::allowed(&person, vec![Act::purge(&name)]),
+        acts: acts::allowed(&person, vec![switch, Act::purge(&name)]),
         facts: facts_of(&queue, &seen, now),
         queue,
         latest: latest.iter().map(|task| Row::new(task, now)).collect(),
@@ -115,9 +121,10 @@ pub(super) async fn one(
 /// Every queue that is known, those first in which most waits.
 pub(super) fn rows(
     depths: &BTreeMap<String, Seen>,
+    pauses: &Pauses,
     counts: &HashMap<Option<String>, Stretch>,
     range: Range,
-    _now: Micros,
+    now: Micros,
 ) -> Vec<Queue> {
     let told = counts.keys().flatten().filter(|name| !depths.contains_key(*name));
     let nothing = Seen::default();
@@ -127,7 +134,8 @@ pub(super) fn rows(
         (std::cmp::Reverse(seen.depth.map(|it| it.ready)), (*name).clone())
     });
     let row = |(name, seen): (&String, &Seen)| {
-        Queue::new(name, seen, counts.get(&Some(name.clone())), range)
+        let pause = pauses.of(name).map(|pause| shown::pause(pause, now));
+        Queue::new(name, seen, pause, counts.get(&Some(name.clone())), range)
     };
     all.into_iter().map(row).collect()
 }
@@ -157,7 +165,13 @@ fn facts_of(queue: &Queue, seen: &Seen, now: Micros) -> Vec<Fact> {
 }
 
 impl Queue {
-    fn new(name: &str, seen: &Seen, counts: Option<&Stretch>, range: Range) -> Self {
+    fn new(
+        name: &str,
+        seen: &Seen,
+        pause: Option<String>,
+        counts: Option<&Stretch>,
+        range: Range,
+    ) -> Self {
         let number = |it: Option<u32>| shown::some_count(it.map(i64::from));
         let past: Vec<f64> = seen.past.iter().copied().map(f64::from).collect();
         let wait = |share| shown::about(counts.and_then(|it| it.wait.quantile(share)));
@@ -173,7 +187,8 @@ impl Queue {
             wait: wait(0.5),
             wait95: wait(0.95),
             failed: failed.map_or(UNKNOWN.to_owned(), |it| format!("{it} %")),
-            mark: mark(seen),
+            mark: if pause.is_some() { shown::mark("late", "paused") } else { mark(seen) },
+            pause,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! How values look. What is not known is a dash, never a zero.
 
-use super::super::change::Micros;
+use super::super::change::{Micros, micros};
 use super::super::state::State;
+use crate::control::Pause;
 use askama::filters::HtmlSafe;
 use jiff::Timestamp;
 use std::fmt::{self, Write};
@@ -209,6 +210,16 @@ pub(super) fn minute(at: Micros) -> Html {
     time(at, "minute", whole.get(11..16).unwrap_or(&whole))
 }
 
+/// Who paused something, since when, and why, as text.
+pub(super) fn pause(pause: &Pause, now: Micros) -> String {
+    let since = exact(micros(pause.at));
+    // The day is said where it is not today.
+    let from = if since.get(..10) == exact(now).get(..10) { 11 } else { 0 };
+    let since = since.get(from..16).unwrap_or(&since);
+    let why = if pause.reason.is_empty() { String::new() } else { format!(" ({})", pause.reason) };
+    line(&format!("by {} since {since} UTC{why}", pause.by))
+}
+
 /// The whole time.
 pub(super) fn full(at: Micros) -> Html {
     time(at, "full", &exact(at))
@@ -252,6 +263,18 @@ pub(super) fn in_address(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_is_told_with_who_when_and_why() {
+        let now = 1_795_612_345_678_901;
+        let said = |reason| {
+            let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(now as u64);
+            Pause::new("ana", at, reason)
+        };
+        assert_eq!(pause(&said("smtp\ndown"), now), "by ana since 13:12 UTC (smtp down)");
+        let later = now + 86_400_000_000;
+        assert_eq!(pause(&said(""), later), "by ana since 2026-11-25 13:12 UTC");
+    }
 
     #[test]
     fn nothing_from_elsewhere_is_markup_or_hides() {

@@ -3,11 +3,11 @@
 use super::super::adjust::read_rate;
 use super::super::attempt::Attempt;
 use super::super::heartbeat;
-use super::super::roster::{Change, Wanted};
+use super::super::roster::{Change, Standing, Wanted};
 use super::super::withdraw::withdraw;
 use super::Remote;
 use super::answer::{Answer, Given, Refused, ok, quoted, refused, texts};
-use crate::control::{Reach, RevokeError, revoke, revoke_stamped};
+use crate::control::{PAUSES, Pauses, Reach, RevokeError, revoke, revoke_stamped};
 use crate::events::{Event, Turned};
 use crate::ids::TaskId;
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 /// How long the broker may take to keep a revocation, or to make a queue.
@@ -176,6 +177,9 @@ impl Remote {
 
     async fn add_consumer(&self, given: Given<'_>) -> Answer {
         let queue = given.text("queue")?;
+        if let Some(pauses) = pauses(given)? {
+            return self.obey(queue, pauses).await;
+        }
         let exchange = given.maybe_text("exchange")?;
         let kind = given.maybe_text("exchange_type")?;
         let wanted = Wanted::new(queue, exchange, kind, given.maybe_text("routing_key")?);
@@ -190,9 +194,34 @@ impl Remote {
 
     async fn cancel_consumer(&self, given: Given<'_>) -> Answer {
         let queue = given.text("queue")?;
+        if let Some(pauses) = pauses(given)? {
+            return self.obey(queue, pauses).await;
+        }
         let (done, answer) = oneshot::channel();
         self.change(Change::Cancel(queue.to_owned(), done), answer).await?;
         ok(format!("no longer consuming from {queue}"))
+    }
+
+    /// Goes by a pause, or its end, before the stream has told of it, and says so when it is done.
+    async fn obey(&self, queue: &str, pauses: Pauses) -> Answer {
+        self.context.paused.hear(pauses);
+        let (done, answer) = oneshot::channel();
+        match self.change(Change::Obey(queue.to_owned(), done), answer).await? {
+            Standing::Consumed => ok(format!("consumes {queue}")),
+            Standing::NotOurs => ok(format!("{queue} is none of its queues")),
+            Standing::Paused(stopped) => {
+                if timeout(PATIENCE, stopped.cancelled()).await.is_err() {
+                    return refused(format!("the broker has not confirmed within {PATIENCE:?}"));
+                }
+                let here = self.context.here.all();
+                let runs = |it: &&Arc<Attempt>| *it.queue == *queue && it.stage.began().is_some();
+                match here.iter().filter(runs).count() {
+                    0 => ok(format!("does not consume {queue}")),
+                    1 => ok(format!("does not consume {queue}; 1 task of it still runs")),
+                    many => ok(format!("does not consume {queue}; {many} tasks of it still run")),
+                }
+            }
+        }
     }
 
     async fn change<T>(&self, change: Change, answer: oneshot::Receiver<T>) -> Result<T, Refused> {
@@ -200,7 +229,7 @@ impl Remote {
             self.changes.send(change).await.ok()?;
             answer.await.ok()
         };
-        match tokio::time::timeout(PATIENCE, changed).await {
+        match timeout(PATIENCE, changed).await {
             Ok(Some(done)) => Ok(done),
             Ok(None) => Err(Refused::new("this worker is about to stop")),
             Err(_) => Err(Refused::new(format!("not done within {PATIENCE:?}, may be done later"))),
@@ -226,6 +255,12 @@ impl Remote {
             "clock": self.context.events.logical_clock().forward(),
         }))
     }
+}
+
+/// What is said of paused queues, if the command is about a pause.
+fn pauses(given: Given<'_>) -> Result<Option<Pauses>, Refused> {
+    let said = given.value(PAUSES).map(|value| serde_json::from_value(value.clone()));
+    said.transpose().map_err(|error| Refused::new(format!("{PAUSES}: {error}")))
 }
 
 /// How far a revocation goes.

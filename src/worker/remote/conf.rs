@@ -3,6 +3,7 @@
 
 use super::super::settings::Settings;
 use super::Remote;
+use crate::control::PAUSABLE;
 use crate::protocol::HeaderValue;
 use crate::topology::{self, Arguments, Exchange, Topology};
 use serde_json::{Map, Value, json};
@@ -133,6 +134,7 @@ pub(in crate::worker) fn queue_shape(
         "no_declare": declared.map(|queue| !queue.declare).filter(|no| *no),
         "expires": null, "message_ttl": null, "max_length": null, "max_length_bytes": null,
         "max_priority": null,
+        PAUSABLE: true,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Numbers about a worker and its process.
 
 use super::Remote;
+use crate::control::PAUSED_HERE;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -18,6 +19,10 @@ impl Remote {
             "prefetch_count": context.status.prefetch(),
             "rusage": rusage().unwrap_or_else(|| json!("N/A")),
         });
+        let paused = context.status.paused();
+        if !paused.is_empty() {
+            stats[PAUSED_HERE] = json!(paused);
+        }
         if let Some((max, min)) = context.slots.range() {
             let held = context.here.all().len();
             let running = usize::try_from(context.status.running()).unwrap_or(usize::MAX);

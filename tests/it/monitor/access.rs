@@ -11,7 +11,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// Everything that changes something, what it takes, and the least role that may.
-const CALLS: [(&str, &str, Role); 12] = [
+const CALLS: [(&str, &str, Role); 14] = [
     ("/api/v1/tasks/x/retry", "{}", Role::Operator),
     ("/api/v1/tasks/x/revoke", "{}", Role::Operator),
     ("/api/v1/tasks/x/terminate", "{}", Role::Operator),
@@ -20,6 +20,8 @@ const CALLS: [(&str, &str, Role); 12] = [
     ("/api/v1/operations", r#"{"action":"requeue"}"#, Role::Operator),
     ("/api/v1/operations", r#"{"action":"discard","dry_run":true}"#, Role::Admin),
     ("/api/v1/operations/x/cancel", "{}", Role::Operator),
+    ("/api/v1/queues/none/pause", r#"{"reason":""}"#, Role::Operator),
+    ("/api/v1/queues/none/resume", "{}", Role::Operator),
     ("/api/v1/queues/none/purge", "{}", Role::Admin),
     ("/api/v1/workers/none/order", r#"{"action":"grow","slots":1}"#, Role::Operator),
     ("/api/v1/workers/none/order", r#"{"action":"stop"}"#, Role::Admin),
@@ -99,7 +101,7 @@ async fn it_does_not_start_where_anybody_could_come_in() {
         clock: Arc::new(SystemClock),
         status: Status::default(),
     };
-    let error = monitor.run(Shutdown::new()).await.unwrap_err();
+    let error = Box::pin(monitor.run(Shutdown::new())).await.unwrap_err();
     assert!(matches!(error, MonitorError::Open(_)), "{error}");
     assert!(error.to_string().contains("celeriac token new"), "{error}");
 }

@@ -10,6 +10,7 @@ mod live;
 mod metrics;
 mod openapi;
 mod pages;
+mod pause;
 mod scene;
 mod transfer;
 

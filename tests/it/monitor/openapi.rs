@@ -18,6 +18,10 @@ async fn the_document_has_every_call_and_each_answers_as_it_says() {
         !scene.monitor.get("/api/v1/dead").await["items"].as_array().unwrap().is_empty()
     })
     .await;
+    eventually("the queue to be looked at", async || {
+        scene.monitor.ask("/api/v1/queues/default").await.status() == 200
+    })
+    .await;
     let document = scene.monitor.get("/api/v1/openapi.json").await;
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(described(&document), routed(), "the document, and the routes in the source");
@@ -53,10 +57,13 @@ async fn the_document_has_every_call_and_each_answers_as_it_says() {
         ("/dead/requeue".to_owned(), json!({"offsets": [0]})),
         ("/operations".to_owned(), json!({"action": "requeue", "q": "state:all", "dry_run": true})),
         (format!("/operations/{operation}/cancel"), json!(null)),
+        ("/queues/none/pause".to_owned(), json!({"reason": "smtp down"})),
+        ("/queues/none/resume".to_owned(), json!(null)),
         ("/workers/order".to_owned(), json!({"action": "grow", "slots": 1})),
     ] {
         let (status, answer) = scene.monitor.act(&format!("/api/v1{path}"), &body).await;
         let of = path.replace(&waits, "{id}").replace(&operation, "{id}");
+        let of = of.replace("/none/", "/{name}/");
         let call = &document["paths"][&of]["post"];
         let schema =
             &call["responses"][status.to_string()]["content"]["application/json"]["schema"];

@@ -8,6 +8,7 @@ use super::super::name::{Name, Names};
 use super::super::operation::{
     DryRun, NewOperation, Operation, Report, Wanted as WantedOperations,
 };
+use super::super::queue::Queue;
 use super::super::series::{Range, Series};
 use super::super::task::TaskWithAttempts;
 use super::super::worker::Worker;
@@ -56,6 +57,8 @@ pub(super) const CALLS: &[Call] = &[
     get("/dead", "Dead letters, the newest first", of::<LetterList>).query(of::<WantedLetters>),
     get("/dead/states", "How many dead letters there are, by what became of them", of::<Counts>),
     get("/dead/{offset}", "A dead letter with its whole message", object),
+    get("/queues", "Queues, as they were seen last", of::<Vec<Queue>>),
+    get("/queues/{name}", "A queue, as it was seen last", of::<Queue>),
     get("/workers", "Workers, by their last heartbeat", of::<Vec<Worker>>),
     get("/demand", "How much work waits, asked of the broker now", of::<Demand>)
         .query(of::<Queues>),
@@ -92,6 +95,9 @@ pub(super) const CALLS: &[Call] = &[
     post("/operations/{id}/pause", Operator, "Let an operation wait"),
     post("/operations/{id}/resume", Operator, "Let a paused operation go on"),
     post("/operations/{id}/cancel", Operator, "End an operation; what was done is done"),
+    post("/queues/{name}/pause", Operator, "Let nobody consume a queue until it is resumed")
+        .body(of::<act::Why>),
+    post("/queues/{name}/resume", Operator, "Let a paused queue be consumed again"),
     post("/queues/{name}/purge", Admin, "Delete what waits in a queue"),
     post("/workers/{name}/order", Operator, "Tell a worker what to do").body(of::<Order>),
     post("/workers/order", Operator, "Tell all workers what to do").body(of::<Order>),

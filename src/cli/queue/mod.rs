@@ -1,5 +1,9 @@
 //! `celeriac queue`
 
+mod pause;
+
+pub(super) use pause::said;
+
 use super::exit::{Exit, OrExit, failed};
 use super::global::Global;
 use super::output::{counted, plain};
@@ -7,11 +11,14 @@ use super::send;
 use super::status::{QueueState, configured, queues};
 use crate::app::App;
 use crate::broker::DeclareError;
+use crate::control::{self, Pauses};
 use anyhow::anyhow;
+use pause::{Word, say};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
-/// Look at queues, or delete what waits in one
+/// Look at queues, pause them, or delete what waits in one
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -47,6 +54,43 @@ Exit code 4 when there is no such queue.")]
         queue: String,
     },
 
+    /// Let nobody consume a queue until it is resumed
+    #[command(after_help = "\
+Examples:
+  celeriac queue pause email --reason 'smtp down'
+  celeriac queue pause email --reason 'smtp down' -o json
+
+What runs goes on to its end; what was handed out and has not begun goes back. The broker keeps the
+pause: workers that start later obey it, too, and it outlives the broker's restart. Celery's workers are
+told to stop consuming, and forget that when they restart; the answer names them. What is sent to the
+queue waits in it.
+
+Exit code 3 when a worker refused, or did not answer.")]
+    Pause {
+        /// The queue
+        queue: String,
+        /// Why, for others to read
+        #[arg(long)]
+        reason: String,
+        /// How long to wait for the broker, and for workers
+        #[arg(long, value_name = "TIME", default_value = "5s", value_parser = send::duration)]
+        timeout: Duration,
+    },
+
+    /// Let a paused queue be consumed again
+    #[command(after_help = "\
+Examples:
+  celeriac queue resume email
+
+Exit codes: 1 when it is not paused, 3 when a worker refused, or did not answer.")]
+    Resume {
+        /// The queue
+        queue: String,
+        /// How long to wait for the broker, and for workers
+        #[arg(long, value_name = "TIME", default_value = "5s", value_parser = send::duration)]
+        timeout: Duration,
+    },
+
     /// Delete what waits in a queue
     #[command(after_help = "\
 Examples:
@@ -69,6 +113,12 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     let ended = match &arguments.command {
         Command::List { queues } => list(global, &app, queues).await,
         Command::Show { queue } => show(global, &app, queue).await,
+        Command::Pause { queue, reason, timeout } => {
+            say(global, &app, queue, Word::Pause(reason), *timeout).await
+        }
+        Command::Resume { queue, timeout } => {
+            say(global, &app, queue, Word::Resume, *timeout).await
+        }
         Command::Purge { queue, yes } => {
             let asks = if *yes { Asks::Nothing } else { Asks::ForTheName };
             purge(global, &app, queue, asks).await
@@ -79,24 +129,30 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
 }
 
 async fn list(global: &Global, app: &App, more: &[String]) -> anyhow::Result<Exit> {
+    let pauses = paused(app).await?;
     let names = configured(app.config()).into_iter().chain(more.iter().cloned()).collect();
-    let found = queues(app.broker(), names).await.or_exit(Exit::Unreachable)?;
+    let found = queues(app.broker(), names, &pauses).await.or_exit(Exit::Unreachable)?;
     global.output.rows(&found)?;
     Ok(Exit::Done)
 }
 
 async fn show(global: &Global, app: &App, name: &str) -> anyhow::Result<Exit> {
-    let queue = find(app, name).await?;
+    let queue = find(app, name).await?.unless_paused(&paused(app).await?);
     let number = |number: Option<u32>| number.map_or("–".to_owned(), |it| it.to_string());
     let text = format!(
         "{}  {}\n  ready      {}\n  consumers  {}\n",
         plain(name),
-        queue.state.as_str(),
+        plain(&queue.state_line()),
         number(queue.ready),
         number(queue.consumers)
     );
     global.output.one(&queue, &text)?;
     Ok(Exit::Done)
+}
+
+/// Which queues are paused.
+async fn paused(app: &App) -> anyhow::Result<Pauses> {
+    control::pauses(app.broker()).await.or_exit(Exit::Unreachable)
 }
 
 /// A queue that is there.
