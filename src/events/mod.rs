@@ -13,6 +13,7 @@
 
 mod buffer;
 mod event;
+pub(crate) mod filter;
 mod publish;
 mod settings;
 mod switch;

@@ -3,6 +3,7 @@
 use super::access::{self, Login, guard};
 use super::act::Actor;
 use super::depths::Depths;
+use super::feed::Feed;
 use super::index::{Index, IndexError};
 use super::ingest::News;
 use super::operations::Operations;
@@ -41,6 +42,7 @@ pub(super) struct Pages {
     /// One for each page that may be live.
     pub(super) streams: Arc<Semaphore>,
     pub(super) depths: Depths,
+    pub(super) feed: Feed,
     pub(super) operations: Operations,
     pub(super) paused: Paused,
 }

@@ -5,7 +5,8 @@
 //! what we do not take, and waits for us.
 
 use super::audit::Record;
-use super::change::{Beat, Change, Micros, change};
+use super::change::{Beat, Change, Micros, change, micros};
+use super::feed::Feed;
 use super::index::{Batch, Index, IndexError};
 use super::status::Status;
 use crate::archive::Entry;
@@ -55,6 +56,7 @@ pub(super) struct Ingest {
     /// Declared when the stream is missing.
     pub(super) repair: Topology,
     pub(super) index: Index,
+    pub(super) feed: Feed,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Status,
     /// Told after every batch what it was about.
@@ -165,10 +167,29 @@ impl Ingest {
         place.next = Some(offset + 1);
         let batch = batch.get_or_insert_with(|| Batch::new(self.source));
         batch.next = offset + 1;
-        if let Err(error) = self.source.read(offset, message, &mut batch.changes) {
+        if let Err(error) = self.read(offset, message, &mut batch.changes) {
             self.status.count_unreadable();
             warn!(stream = self.stream, offset, error, "a message is left out");
         }
+    }
+
+    /// Adds what a message of the stream changes.
+    fn read(
+        &self,
+        offset: u64,
+        message: RawMessage,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), String> {
+        match self.source {
+            Source::Events => {
+                let told = events::read(&message).map_err(|error| error.to_string())?;
+                changes.extend(told.iter().filter_map(change));
+                self.feed.take(&told, micros(self.clock.now()));
+            }
+            Source::Dead => changes.push(Change::Dead(Entry::read(offset, message))),
+            Source::Audit => changes.push(Change::Audit(Record::read(&message)?)),
+        }
+        Ok(())
     }
 
     fn note_reading(&self, reads: bool) {
@@ -212,24 +233,6 @@ impl Ingest {
 }
 
 impl Source {
-    /// Adds what a message of the stream changes.
-    fn read(
-        self,
-        offset: u64,
-        message: RawMessage,
-        changes: &mut Vec<Change>,
-    ) -> Result<(), String> {
-        match self {
-            Self::Events => {
-                let told = events::read(&message).map_err(|error| error.to_string())?;
-                changes.extend(told.iter().filter_map(change));
-            }
-            Self::Dead => changes.push(Change::Dead(Entry::read(offset, message))),
-            Self::Audit => changes.push(Change::Audit(Record::read(&message)?)),
-        }
-        Ok(())
-    }
-
     /// Under which name the offset stands.
     pub(super) fn key(self) -> &'static str {
         match self {

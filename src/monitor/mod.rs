@@ -11,6 +11,7 @@ mod audit;
 mod change;
 mod depths;
 mod failure;
+mod feed;
 mod gauges;
 mod histogram;
 mod http;
@@ -25,6 +26,7 @@ mod settings;
 mod state;
 mod status;
 mod transfer;
+mod tree;
 
 pub use access::{NewToken, Tokens, TokensError};
 pub use index::IndexError;
@@ -41,6 +43,7 @@ use crate::topology::{self, DeadSettings, EventStream, Topology, names};
 use access::Login;
 use act::Actor;
 use depths::{Depths, Watch};
+use feed::Feed;
 use gauges::Gauges;
 use index::{Index, Keep};
 use ingest::{Ingest, News, Source};
@@ -154,6 +157,7 @@ impl Monitor {
         );
         let depths = Depths::default();
         let paused = Paused::default();
+        let feed = Feed::default();
         let watch = Watch {
             broker: self.broker.clone(),
             index: index.clone(),
@@ -173,6 +177,7 @@ impl Monitor {
             news: heard.clone(),
             streams: Arc::new(Semaphore::new(self.settings.max_streams as usize)),
             depths: depths.clone(),
+            feed: feed.clone(),
             operations: operations.clone(),
             paused: paused.clone(),
         };
@@ -182,8 +187,9 @@ impl Monitor {
             (Source::Dead, &*self.dead.stream, Topology::dead(&topology)),
             (Source::Audit, names::AUDIT, Topology::audit()),
         ];
-        let [events, dead, audit] = streams
-            .map(|(source, stream, repair)| self.ingest(&index, &news, source, stream, repair));
+        let [events, dead, audit] = streams.map(|(source, stream, repair)| {
+            self.ingest((&index, &feed), &news, source, stream, repair)
+        });
         self.status.set_address(listener.local_addr().ok());
         // It ends by itself, with nothing in hand, when `shutdown` drains.
         let mut running = JoinSet::new();
@@ -212,7 +218,7 @@ impl Monitor {
 
     fn ingest(
         &self,
-        index: &Index,
+        (index, feed): (&Index, &Feed),
         news: &watch::Sender<News>,
         source: Source,
         stream: &str,
@@ -224,6 +230,7 @@ impl Monitor {
             stream: stream.to_owned(),
             repair,
             index: index.clone(),
+            feed: feed.clone(),
             clock: Arc::clone(&self.clock),
             status: self.status.clone(),
             news: news.clone(),

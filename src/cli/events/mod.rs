@@ -1,7 +1,5 @@
 //! `celeriac events`
 
-mod filter;
-
 use super::exit::{Exit, OrExit, failed};
 use super::global::Global;
 use super::output::{Format, OutputClosed, plain, write};
@@ -10,9 +8,9 @@ use crate::app::App;
 use crate::broker::{AckPolicy, Consume, RawMessage, StreamError, StreamStart};
 use crate::clock::{Clock, SystemClock, to_iso};
 use crate::control::{Arguments as Given, Caller, Recipients};
+use crate::events::filter::{Filter, Heard};
 use crate::events::{self, Told};
 use crate::topology::{EventStream, Topology};
-use filter::{Filter, Heard};
 use futures::StreamExt;
 use serde_json::{Map, Value};
 use std::time::{Duration, SystemTime};

@@ -5,6 +5,7 @@
 
 mod act;
 mod dead;
+mod event;
 mod failure;
 mod name;
 mod openapi;
@@ -12,8 +13,10 @@ pub(super) mod operation;
 mod problem;
 mod queue;
 mod series;
+mod suggest;
 mod task;
 mod worker;
+mod workflow;
 
 pub(super) use problem::Problem;
 
@@ -106,6 +109,10 @@ pub(super) fn router() -> Router<Pages> {
     Router::new()
         .route("/tasks", get(list))
         .route("/tasks/{id}", get(one))
+        .route("/tasks/{id}/tree", get(workflow::tree))
+        .route("/workflows", get(workflow::list))
+        .route("/events", get(event::list))
+        .route("/suggest", get(suggest::suggest))
         .route("/states", get(states))
         .route("/series", get(series::since))
         .route("/names", get(name::list))

@@ -286,7 +286,7 @@ function place(element) {
 
 // Keyboard: the same keys as in the terminal.
 
-const GO = { o: "/", t: "/tasks", f: "/failures", d: "/dead", q: "/queues", w: "/workers", n: "/names", a: "/audit" };
+const GO = { o: "/", t: "/tasks", f: "/failures", d: "/dead", q: "/queues", w: "/workers", n: "/names", r: "/workflows", l: "/live", a: "/audit" };
 let goingUntil = 0;
 
 const rows = () => [...document.querySelectorAll("main .rows tbody tr")].filter((row) => row.querySelector(".open"));
@@ -340,6 +340,9 @@ const KEYS = {
   "/": () => (document.getElementById("q") ?? document.getElementById("find")).select(),
   g: () => { goingUntil = Date.now() + 1500; },
   j: () => move(1), k: () => move(-1), h: () => follow("prev"), l: () => follow("next"),
+  r: () => actOn("retry", "Run again"), v: () => actOn("revoke", "Revoke"),
+  T: () => actOn("terminate", "Terminate", "Stop this task while it runs? It does not run again."),
+  D: () => document.querySelector('main [data-act$="/discard"]')?.click(),
   Escape: back, x: mark, y: copyId, e: unfold, p: togglePause, t: nextTheme, z: nextZone,
 };
 
@@ -360,6 +363,83 @@ function press(event) {
     event.preventDefault();
     KEYS[event.key]();
   }
+}
+
+// What a button of the page does, or to the task of the row: the monitor says if it may not be.
+function actOn(call, text, ask) {
+  const id = currentRow()?.dataset.id;
+  if (!id) document.querySelector(`main [data-act$="/${call}"]`)?.click();
+  else act({ dataset: { act: `/api/v1/tasks/${encodeURIComponent(id)}/${call}`, body: "{}", ask }, textContent: text });
+}
+
+// Completion of filters: the monitor knows what could stand where the cursor is.
+
+function completes(input) {
+  const list = document.createElement("ul");
+  list.className = "suggest";
+  list.id = input.id + "-suggest";
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", "Completions");
+  list.hidden = true;
+  input.after(list);
+  for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-controls", list.id], ["aria-expanded", "false"]]) {
+    input.setAttribute(name, value);
+  }
+  let at = -1, place = null, asked = 0, timer = 0;
+
+  const open = (is) => {
+    list.hidden = !is;
+    input.setAttribute("aria-expanded", String(is));
+    if (!is) choose(-1);
+  };
+  const choose = (to) => {
+    at = to;
+    [...list.children].forEach((it, index) => it.setAttribute("aria-selected", String(index === at)));
+    if (at < 0) input.removeAttribute("aria-activedescendant");
+    else input.setAttribute("aria-activedescendant", list.children[at].id);
+  };
+  const take = (text) => {
+    const before = [...input.value], end = place.at + place.length;
+    const rest = before.slice(end).join("");
+    const start = before.slice(0, place.at).join("") + text + (text.endsWith(":") || rest.startsWith(" ") ? "" : " ");
+    input.value = start + rest;
+    input.setSelectionRange(start.length, start.length);
+    open(false);
+    if (text.endsWith(":")) ask();
+  };
+  const ask = async () => {
+    const number = ++asked;
+    const cursor = [...input.value.slice(0, input.selectionStart)].length;
+    const query = new URLSearchParams({ q: input.value, cursor, of: input.dataset.filter });
+    try {
+      const answer = await fetch(`/api/v1/suggest?${query}`, { credentials: "same-origin" });
+      if (!answer.ok || number !== asked || document.activeElement !== input) return;
+      place = await answer.json();
+    } catch {
+      return;
+    }
+    list.replaceChildren(...place.items.slice(0, 10).map((text, index) => {
+      const item = Object.assign(document.createElement("li"), { id: `${list.id}-${index}`, textContent: text });
+      item.setAttribute("role", "option");
+      item.onmousedown = (event) => { event.preventDefault(); take(text); };
+      return item;
+    }));
+    choose(-1);
+    open(list.children.length > 0);
+  };
+  input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 120); });
+  input.addEventListener("blur", () => { asked += 1; clearTimeout(timer); open(false); });
+  input.addEventListener("keydown", (event) => {
+    if (list.hidden) return;
+    const last = list.children.length - 1;
+    if (event.key === "ArrowDown") choose(at >= last ? 0 : at + 1);
+    else if (event.key === "ArrowUp") choose(at <= 0 ? last : at - 1);
+    else if (event.key === "Escape") open(false);
+    else if ((event.key === "Enter" || event.key === "Tab") && at >= 0) take(list.children[at].textContent);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
 }
 
 // Acts: buttons that call the monitor, which answers with what each of those says who had to do something.
@@ -478,6 +558,7 @@ document.addEventListener("DOMContentLoaded", () => {
   document.getElementById("help").onclick = KEYS["?"];
   nameTheme();
   reveal(document);
+  for (const input of document.querySelectorAll("[data-filter]")) if (input.dataset.filter) completes(input);
   const keys = document.getElementById("keys-on");
   keys.checked = kept.get("keys", "on") === "on";
   keys.onchange = () => kept.set("keys", keys.checked ? "on" : "off");

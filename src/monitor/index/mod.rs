@@ -16,6 +16,7 @@ pub(super) mod series;
 pub(super) mod tasks;
 mod words;
 pub(super) mod workers;
+pub(super) mod workflows;
 mod writer;
 
 pub(super) use apply::Batch;

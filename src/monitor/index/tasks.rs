@@ -217,14 +217,100 @@ pub(in super::super) fn newest(connection: &Connection) -> Result<i64, IndexErro
 /// # Errors
 /// When the index cannot be read.
 pub(in super::super) fn queues(connection: &Connection) -> Result<Vec<String>, IndexError> {
-    // From one queue to the next in the index, not through all tasks.
-    let mut query = connection.prepare_cached(
-        "WITH RECURSIVE queue (id) AS (
-             SELECT min(queue) FROM task
-             UNION ALL SELECT (SELECT min(queue) FROM task WHERE queue > id) FROM queue WHERE id IS NOT NULL
+    words(connection, "queue")
+}
+
+/// The values of `column`, which is one of `name`, `queue` and `worker`, that tasks have.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn words(
+    connection: &Connection,
+    column: &'static str,
+) -> Result<Vec<String>, IndexError> {
+    // From one to the next in the index, not through all tasks.
+    let mut query = connection.prepare_cached(&format!(
+        "WITH RECURSIVE known (at) AS (
+             SELECT min({column}) FROM task
+             UNION ALL
+             SELECT (SELECT min({column}) FROM task WHERE {column} > known.at) FROM known
+             WHERE at IS NOT NULL
          )
-         SELECT text FROM queue JOIN word ON word.id = queue.id ORDER BY text LIMIT 2000",
-    )?;
+         SELECT text FROM known JOIN word ON word.id = known.at ORDER BY text LIMIT 2000",
+    ))?;
     let rows = query.query_map([], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The name and the queue of a task, as far as they are known.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn names(
+    connection: &Connection,
+    id: &str,
+) -> Result<(Option<String>, Option<String>), IndexError> {
+    let mut query = connection.prepare_cached(
+        "SELECT name.text, queue.text FROM task
+         LEFT JOIN word AS name ON name.id = task.name
+         LEFT JOIN word AS queue ON queue.id = task.queue WHERE task.id = ?1",
+    )?;
+    let found = query.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(found.unwrap_or_default())
+}
+
+#[cfg(test)]
+impl TaskRow {
+    /// A task of which nothing is known but its state.
+    pub(in super::super) fn of(state: State) -> Self {
+        Self {
+            n: 0,
+            id: String::new(),
+            name: None,
+            queue: None,
+            worker: None,
+            state,
+            root: None,
+            parent: None,
+            retries: 0,
+            redelivered: 0,
+            eta: None,
+            expires: None,
+            sent: None,
+            received: None,
+            started: None,
+            ended: None,
+            changed: 0,
+            wait: None,
+            run: None,
+            args: None,
+            kwargs: None,
+            result: None,
+            error: None,
+            failure: None,
+            resolved: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_that_tasks_have_is_found() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("schema.sql")).unwrap();
+        for (word, text) in [(1, "mail"), (2, "sms"), (3, "nobody's"), (4, "video")] {
+            connection.execute("INSERT INTO word VALUES (?1, ?2)", (word, text)).unwrap();
+        }
+        for (id, queue) in [("a", 2), ("b", 1), ("c", 4), ("d", 2)] {
+            let sql = "INSERT INTO task (id, queue, state, retries, redelivered, changed, clock)
+                       VALUES (?1, ?2, 0, 0, 0, 0, 0)";
+            connection.execute(sql, (id, queue)).unwrap();
+        }
+        assert_eq!(queues(&connection).unwrap(), ["mail", "sms", "video"]);
+        assert!(words(&connection, "name").unwrap().is_empty());
+        assert_eq!(names(&connection, "b").unwrap(), (None, Some("mail".to_owned())));
+    }
 }

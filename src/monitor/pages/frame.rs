@@ -30,6 +30,8 @@ pub(super) enum Place {
     Queues,
     Workers,
     Names,
+    Workflows,
+    Live,
     Audit,
     Operations,
     About,
@@ -155,6 +157,8 @@ const LINKS: &[(Place, &str, &str)] = &[
 /// Behind `More`.
 const MORE: &[(Place, &str, &str)] = &[
     (Place::Names, "/names", "Names"),
+    (Place::Workflows, "/workflows", "Workflows"),
+    (Place::Live, "/live", "Live"),
     (Place::Audit, "/audit", "Audit"),
     (Place::Operations, "/ops", "Operations"),
     (Place::About, "/about", "About"),
@@ -169,7 +173,7 @@ impl Place {
             | Self::Names
             | Self::Operations
             | Self::About => "overview",
-            Self::Tasks => "tasks",
+            Self::Tasks | Self::Workflows | Self::Live => "tasks",
             Self::Workers => "workers",
             Self::Dead | Self::Audit | Self::Nowhere => "",
         }

@@ -13,6 +13,7 @@ mod dead;
 mod draw;
 mod failures;
 mod frame;
+pub(super) mod live;
 pub(super) mod login;
 mod names;
 mod ops;
@@ -24,6 +25,7 @@ mod task;
 mod tasks;
 mod trouble;
 mod workers;
+mod workflows;
 
 use super::http::Pages;
 use askama::Template;
@@ -50,6 +52,8 @@ pub(super) fn router() -> Router<Pages> {
         .route("/workers/{name}", get(workers::one))
         .route("/names", get(names::show))
         .route("/names/{name}", get(names::one))
+        .route("/workflows", get(workflows::show))
+        .route("/live", get(live::show))
         .route("/audit", get(audit::show))
         .route("/ops", get(ops::show).post(bulk::begin))
         .route("/ops/new", get(bulk::show))

@@ -11,17 +11,14 @@ use super::frame::{Facts, Frame, Place};
 use super::shown::{self, Html};
 use super::tasks::address;
 use super::trouble::Trouble;
+use super::workflows::{DRAWN, Drawn};
 use super::{Answer, draw, page};
 use askama::Template;
 use axum::extract::{Path, State as Given};
 use rusqlite::Connection;
-use rusqlite::types::Value;
 
 /// Longer values are folded, in bytes.
 const FOLDED: usize = 1_000;
-
-/// So many children are shown.
-const CHILDREN: usize = 50;
 
 #[derive(Template)]
 #[template(path = "task.html")]
@@ -38,7 +35,7 @@ struct Page {
     attempts: Vec<Attempt>,
     values: Vec<Fact>,
     facts: Vec<Fact>,
-    family: Vec<Relative>,
+    workflow: Option<Drawn>,
 }
 
 /// A term and what is known of it.
@@ -59,21 +56,13 @@ struct Attempt {
     is_open: bool,
 }
 
-/// A task that has to do with this one.
-struct Relative {
-    role: &'static str,
-    mark: Html,
-    href: String,
-    name: String,
-    id: String,
-}
-
 /// What the index says.
 struct Found {
     facts: Facts,
     task: TaskRow,
     attempts: Vec<AttemptRow>,
-    family: Vec<(&'static str, TaskRow)>,
+    /// It and what has the same root, the oldest first.
+    workflow: Vec<TaskRow>,
     failure: Option<FailureRow>,
     /// Whether its message is in the archive, to be run again.
     is_archived: bool,
@@ -105,7 +94,7 @@ pub(super) async fn show(
         attempts: found.attempts.iter().rev().enumerate().map(Attempt::new).collect(),
         values: values(task),
         facts: facts(task, found.failure.as_ref(), now),
-        family: found.family.iter().map(Relative::new).collect(),
+        workflow: Drawn::new(&found.workflow, task.root.as_deref().unwrap_or(&task.id), &task.id),
     })
 }
 
@@ -122,26 +111,13 @@ fn possible(task: &TaskRow, is_archived: bool) -> Vec<Act> {
 
 fn find(connection: &Connection, id: &str, now: Micros) -> Result<Option<Found>, IndexError> {
     let Some((task, attempts)) = index::tasks::one(connection, id)? else { return Ok(None) };
-    let by = |condition: &str, id: &str, limit| {
-        let parameters = vec![Value::Text(id.to_owned())];
-        Ok::<_, IndexError>(
-            index::tasks::list(connection, (condition, parameters), None, limit)?.tasks,
-        )
-    };
-    let mut family = Vec::new();
-    let parent = task.parent.as_deref().filter(|parent| task.root.as_deref() != Some(parent));
-    for (role, id) in [("root", task.root.as_deref()), ("parent", parent)] {
-        if let Some(id) = id {
-            family.extend(by("id = ?", id, 1)?.into_iter().map(|it| (role, it)));
-        }
-    }
-    let children = by("parent = ?", &task.id, CHILDREN)?;
-    family.extend(children.into_iter().rev().map(|it| ("child", it)));
+    let root = task.root.as_deref().unwrap_or(&task.id);
+    let workflow = index::workflows::tasks(connection, root, DRAWN)?;
     let failure =
         task.failure.map(|id| index::failures::failure(connection, id)).transpose()?.flatten();
     let is_archived = index::dead::has(connection, id)?;
     let facts = Facts::read(connection, now)?;
-    Ok(Some(Found { facts, task, attempts, family, failure, is_archived }))
+    Ok(Some(Found { facts, task, attempts, workflow, failure, is_archived }))
 }
 
 /// What there is to say beside the state.
@@ -255,18 +231,6 @@ impl Attempt {
             size: shown::size(it.traceback.as_ref().map_or(0, String::len)),
             traceback: it.traceback.as_deref().map(shown::plain),
             is_open: at == 0,
-        }
-    }
-}
-
-impl Relative {
-    fn new((role, task): &(&'static str, TaskRow)) -> Self {
-        Self {
-            role,
-            mark: shown::state(task.state),
-            href: format!("/tasks/{}", shown::in_address(&task.id)),
-            name: shown::line(task.name.as_deref().unwrap_or("(name not told)")),
-            id: shown::plain(&task.id),
         }
     }
 }

@@ -268,3 +268,86 @@ async fn what_was_done_is_in_the_audit_with_who_and_what_came_of_it() {
     assert_eq!(acts["items"].as_array().unwrap().len(), 1);
     scene.stop().await;
 }
+
+#[tokio::test]
+async fn a_workflow_is_a_tree_on_each_of_its_pages_and_has_its_progress_in_a_list() {
+    let scene = Scene::start().await;
+    scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    scene.tell_of_a_workflow().await;
+    let page = scene.page("/tasks/flow-c-0000").await;
+    let tree = page.split("class=\"tree\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(page.contains("3 of 4 tasks ended"), "{page}");
+    let places: Vec<_> = ["flow.a", "flow.b", "<ul>", "aria-current=\"true\">flow.c<", "flow.d"]
+        .map(|part| tree.find(part).unwrap_or_else(|| panic!("{part}: {tree}")))
+        .into();
+    assert!(places.is_sorted(), "{tree}");
+    assert!(tree.contains("href=\"/tasks/flow-a-0000\""), "{tree}");
+
+    let list = scene.page("/workflows").await;
+    assert_eq!(list.matches("class=\"open\"").count(), 1, "a task alone is none: {list}");
+    assert!(list.contains("<progress value=\"3\" max=\"4\""), "{list}");
+    let workflows = scene.monitor.get("/api/v1/workflows").await;
+    let only = &workflows["items"][0];
+    assert_eq!(
+        (&only["tasks"], &only["ended"], &only["failed"]),
+        (&4.into(), &3.into(), &0.into())
+    );
+    let tree = scene.monitor.get("/api/v1/tasks/flow-d-0000/tree").await;
+    assert_eq!(tree["nodes"].as_array().unwrap().len(), 4);
+    let edges: Vec<_> =
+        tree["edges"].as_array().unwrap().iter().map(|it| it["to"].clone()).collect();
+    assert_eq!(edges, ["flow-b-0000", "flow-c-0000", "flow-d-0000"], "{tree}");
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_told_is_seen_live_with_a_filter_and_without_heartbeats() {
+    let scene = Scene::start().await;
+    scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    let bad = scene.run("shop.fail", &("x",), "FAILURE").await;
+    let page = scene.page("/live").await;
+    assert!(
+        page.contains("succeeded") && page.contains("retried") && page.contains(&bad),
+        "{page}"
+    );
+    assert!(page.find(">failed<") < page.find(">succeeded<"), "the newest first: {page}");
+    let page = scene.page("/live?q=event:task-failed%20name:shop.*").await;
+    assert!(page.contains("the last 1 event,") && page.contains(&bad), "by a name: {page}");
+    assert!(scene.page("/live?q=evnt:x").await.contains("did you mean `event`?"));
+    let events = scene.monitor.get("/api/v1/events?q=name:shop.fail&limit=1").await;
+    let last = &events["items"][0];
+    assert_eq!((&last["event"], &last["queue"]), (&"task-failed".into(), &"default".into()));
+    let all = scene.monitor.get("/api/v1/events?limit=1000").await;
+    let is_beat = |it: &serde_json::Value| it["event"] == "worker-heartbeat";
+    assert!(!all["items"].as_array().unwrap().iter().any(is_beat), "{all}");
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn what_could_stand_in_a_filter_is_told() {
+    let scene = Scene::start().await;
+    scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    scene.run("shop.fail", &("x",), "FAILURE").await;
+    for (query, at, length, items) in [
+        ("field=name&prefix=shop.f", 0, 0, json!(["shop.fail"])),
+        ("field=queue&prefix=", 0, 0, json!(["default"])),
+        ("q=stat", 0, 4, json!(["state:"])),
+        ("q=state:fai", 6, 3, json!(["failure"])),
+        ("q=state:failure%20name:add", 19, 3, json!(["shop.add"])),
+        ("q=evn&of=events&cursor=1", 0, 1, json!(["event:", "error:"])),
+        ("q=outcome:ref&of=audit", 8, 3, json!(["refused"])),
+        ("q=name:nobody", 5, 6, json!([])),
+    ] {
+        let told = scene.monitor.get(&format!("/api/v1/suggest?{query}")).await;
+        assert_eq!((&told["at"], &told["length"]), (&at.into(), &length.into()), "{query}: {told}");
+        let all = |it: &serde_json::Value| -> std::collections::BTreeSet<String> {
+            it.as_array().unwrap().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(all(&told["items"]), all(&items), "{query}");
+    }
+    for wrong in ["field=run", "", "q=x&of=letters"] {
+        let answer = scene.monitor.ask(&format!("/api/v1/suggest?{wrong}")).await;
+        assert_eq!(answer.status(), 400, "{wrong}");
+    }
+    scene.stop().await;
+}

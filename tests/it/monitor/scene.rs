@@ -11,9 +11,9 @@ use celeriac::topology::QueueKind;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
@@ -77,6 +77,38 @@ impl Scene {
         let told =
             channel.basic_publish(exchange, key, BasicPublishOptions::default(), &body, properties);
         assert!(told.await.unwrap().await.unwrap().is_ack());
+    }
+
+    /// Tells of a workflow: `a`, then `b`, then `c` and `d` side by side, of which `d` still waits.
+    pub(super) async fn tell_of_a_workflow(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let mut clock = 0;
+        for (id, parent, ends) in [
+            ("a", None, true),
+            ("b", Some("a"), true),
+            ("c", Some("b"), true),
+            ("d", Some("b"), false),
+        ] {
+            let of = |id: &str| format!("flow-{id}-0000");
+            let mut tell = async |kind: &str, more: serde_json::Value| {
+                clock += 1;
+                let mut event = json!({
+                    "type": kind, "hostname": "w@h", "clock": clock, "uuid": of(id),
+                    "timestamp": now + f64::from(clock) / 1e3,
+                });
+                event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+                self.tell(&event).await;
+            };
+            let (root, parent) = (of("a"), parent.map(of));
+            let name = format!("flow.{id}");
+            tell("task-received", json!({"name": name, "root_id": root, "parent_id": parent}))
+                .await;
+            if ends {
+                tell("task-started", json!({})).await;
+                tell("task-succeeded", json!({"result": "1", "runtime": 0.5})).await;
+            }
+        }
+        self.monitor.until("flow-d-0000", "RECEIVED").await;
     }
 
     /// The page at `path`, which must be there.

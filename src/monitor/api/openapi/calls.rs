@@ -3,6 +3,7 @@
 use super::super::super::act::{Order, Reply};
 use super::super::super::live;
 use super::super::dead::{Act, LetterList, Of as OfAudit, Wanted as WantedLetters};
+use super::super::event::{Events, Wanted as WantedEvents};
 use super::super::failure::{Failure, Failures, Wanted as WantedFailures};
 use super::super::name::{Name, Names};
 use super::super::operation::{
@@ -10,8 +11,10 @@ use super::super::operation::{
 };
 use super::super::queue::Queue;
 use super::super::series::{Range, Series};
+use super::super::suggest::{Suggestions, Written};
 use super::super::task::TaskWithAttempts;
 use super::super::worker::Worker;
+use super::super::workflow::{Progress, Tree, Wanted as WantedWorkflows};
 use super::super::{About, Asked, Demand, Found, Items, Me, Queues, act};
 use super::{Call, Kind, object, of};
 use crate::monitor::settings::Role::{self, Admin, Operator, Viewer};
@@ -47,6 +50,12 @@ pub(super) const CALLS: &[Call] = &[
     get("/tasks", "The tasks that a filter selects, the newest first", of::<Found>)
         .query(of::<Asked>),
     get("/tasks/{id}", "One task, with its attempts", of::<TaskWithAttempts>),
+    get("/tasks/{id}/tree", "How the tasks of its workflow hang together", of::<Tree>),
+    get("/workflows", "Workflows, those with the newest tasks first", of::<Items<Progress>>)
+        .query(of::<WantedWorkflows>),
+    get("/events", "The last events, the newest first", of::<Events>).query(of::<WantedEvents>),
+    get("/suggest", "What could stand where somebody writes a filter", of::<Suggestions>)
+        .query(of::<Written>),
     get("/states", "How many tasks are in each state", of::<Counts>),
     get("/series", "Counts over time", of::<Series>).query(of::<Range>),
     get("/failures", "Failures that are the same, together", of::<Failures>)

@@ -104,3 +104,34 @@ async fn a_worker_grows_and_stops() {
     browser.close().await;
     scene.monitor.stop().await;
 }
+
+#[tokio::test]
+async fn keys_act_on_the_task_of_the_row() {
+    let Some(browser) = Browser::start(Scripts::On).await else { return };
+    let scene = Box::pin(Scene::start()).await;
+    let bad = scene.run("shop.fail", &("x",), "FAILURE").await;
+    let runs = scene.run("shop.wait", &(), "STARTED").await;
+    crate::rig::eventually("the letter", async || {
+        scene.monitor.get("/api/v1/dead/states").await == json!({ "open": 1 })
+    })
+    .await;
+    browser.open(&scene.monitor.url("/tasks")).await;
+    browser.until("document.querySelector('#live').onclick").await;
+    browser.press("jT").await;
+    browser.click("dialog[open] button[value=yes]").await;
+    until_told(&browser, "Terminate: done").await;
+    scene.monitor.until(&runs, "REVOKED").await;
+    let focused = format!("document.activeElement.closest('tr')?.dataset.id === '{bad}'");
+    browser.run("document.activeElement.blur()").await;
+    browser.press("jj").await;
+    browser.until(&focused).await;
+    browser.press("r").await;
+    until_told(&browser, "Run again: done").await;
+    let attempts = format!("/api/v1/tasks/{bad}");
+    crate::rig::eventually("it to run again", async || {
+        scene.monitor.get(&attempts).await["attempts"].as_array().unwrap().len() == 4
+    })
+    .await;
+    browser.close().await;
+    scene.stop().await;
+}

@@ -24,6 +24,7 @@ async fn every_page_is_accessible_in_both_themes_and_widths() {
     let (order, grow) = ("/api/v1/workers/order", json!({"action": "grow", "slots": 1}));
     assert_eq!(scene.monitor.act(order, &grow).await.0, 200);
     eventually("the record", async || scene.page("/audit").await.contains("grow")).await;
+    scene.tell_of_a_workflow().await;
     let worker = scene.monitor.get("/api/v1/workers").await[0]["name"].as_str().unwrap().to_owned();
     let (good, bad) = (format!("/tasks/{good}"), format!("/tasks/{bad}"));
     let worker = format!("/workers/{worker}");
@@ -44,6 +45,10 @@ async fn every_page_is_accessible_in_both_themes_and_widths() {
         "/names",
         "/names/shop.fail?range=15m",
         "/names?range=24h&sort=run",
+        "/workflows",
+        "/tasks/flow-c-0000",
+        "/live",
+        "/live?q=evnt:x",
         "/audit",
         "/audit?q=outcome:donne",
         "/about",

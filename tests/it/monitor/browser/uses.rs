@@ -116,6 +116,41 @@ async fn a_page_needs_no_script() {
     scene.stop().await;
 }
 
+#[tokio::test]
+async fn a_filter_is_completed_while_it_is_written() {
+    let Some(browser) = Browser::start(Scripts::On).await else { return };
+    let scene = Scene::start().await;
+    scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    scene.run("shop.fail", &("x",), "FAILURE").await;
+    browser.open(&scene.monitor.url("/tasks")).await;
+    browser.until("document.querySelector('#q').getAttribute('role') === 'combobox'").await;
+    let offered = |text: &str| {
+        format!(
+            "[...document.querySelectorAll('.suggest:not([hidden]) li')].some((it) => it.textContent === '{text}')"
+        )
+    };
+    browser.write("#q", "na").await;
+    browser.until(&offered("name:")).await;
+    browser.press(DOWN).await;
+    browser.press(ENTER).await;
+    browser.until("document.querySelector('#q').value === 'name:'").await;
+    browser.until(&offered("shop.fail")).await;
+    browser.press("sho").await;
+    browser.press("p.f").await;
+    browser.until(&format!("!{}", offered("shop.add"))).await;
+    browser.until(&offered("shop.fail")).await;
+    browser.press(DOWN).await;
+    browser.press("\u{e004}").await;
+    browser.until("document.querySelector('#q').value === 'name:shop.fail '").await;
+    browser.until("document.querySelector('.suggest').hidden").await;
+    browser.press(ENTER).await;
+    browser.until("document.querySelectorAll('tbody tr').length === 1").await;
+    assert!(browser.complaints().await.is_empty());
+    browser.close().await;
+    scene.stop().await;
+}
+
 /// As WebDriver writes these keys.
 const ESCAPE: &str = "\u{e00c}";
 const ENTER: &str = "\u{e007}";
+const DOWN: &str = "\u{e015}";

@@ -1,14 +1,15 @@
 //! Which events are meant: `event:task-failed name:mail.*`.
 
-use crate::events::Told;
+use super::Told;
 use crate::filter::{Expr, Field, Fields, FilterError, Kind, Pattern, Term, Value, parse};
 use std::collections::{HashMap, VecDeque};
 
 /// A filter over events.
 #[derive(Debug)]
-pub(super) struct Filter(Expr);
+pub(crate) struct Filter(Expr);
 
-static FIELDS: Fields = Fields::new(&[
+/// What a filter over events may ask about.
+pub(crate) static FIELDS: Fields = Fields::new(&[
     Field::new("event", Kind::Text),
     Field::new("name", Kind::Text),
     Field::new("queue", Kind::Text),
@@ -22,7 +23,7 @@ const REMEMBERED: usize = 100_000;
 
 /// What was heard of tasks.
 #[derive(Debug, Default)]
-pub(super) struct Heard {
+pub(crate) struct Heard {
     tasks: HashMap<String, About>,
     /// The oldest first.
     order: VecDeque<String>,
@@ -30,14 +31,14 @@ pub(super) struct Heard {
 
 /// What is known of a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct About {
-    pub(super) name: Option<String>,
-    pub(super) queue: Option<String>,
+pub(crate) struct About {
+    pub(crate) name: Option<String>,
+    pub(crate) queue: Option<String>,
 }
 
 impl Heard {
     /// Remembers what an event says of its task.
-    pub(super) fn listen(&mut self, told: &Told) {
+    pub(crate) fn listen(&mut self, told: &Told) {
         let said = About::said_in(told);
         let Some(id) = told.uuid().filter(|_| said != About::default()) else { return };
         let id = id.as_str().to_owned();
@@ -55,7 +56,7 @@ impl Heard {
     }
 
     /// What is known of the task of an event.
-    pub(super) fn of(&self, told: &Told) -> About {
+    pub(crate) fn of(&self, told: &Told) -> About {
         let known = told.uuid().and_then(|id| self.tasks.get(id.as_str()));
         known.cloned().unwrap_or_default()
     }
@@ -73,13 +74,18 @@ impl Filter {
     ///
     /// # Errors
     /// Where the text is none.
-    pub(super) fn parse(text: &str) -> Result<Self, FilterError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, FilterError> {
         parse(text, &FIELDS).map(Self)
     }
 
     /// Whether an event is meant, given what was heard before.
-    pub(super) fn matches(&self, told: &Told, heard: &Heard) -> bool {
-        holds(&self.0, told, &heard.of(told))
+    pub(crate) fn matches(&self, told: &Told, heard: &Heard) -> bool {
+        self.means(told, &heard.of(told))
+    }
+
+    /// Whether an event is meant, given what is known of its task.
+    pub(crate) fn means(&self, told: &Told, about: &About) -> bool {
+        holds(&self.0, told, about)
     }
 }
 
