@@ -64,6 +64,16 @@ impl Folder {
         self.0.join("worker.log")
     }
 
+    /// What the monitor logged.
+    pub fn monitor_log(&self) -> PathBuf {
+        self.0.join("monitor.log")
+    }
+
+    /// The monitor's index.
+    pub fn index(&self) -> PathBuf {
+        self.0.join("monitor")
+    }
+
     /// What a scheduler logged.
     pub fn scheduler_log(&self, number: usize) -> PathBuf {
         self.0.join(format!("scheduler-{}.log", number + 1))

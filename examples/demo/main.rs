@@ -18,6 +18,7 @@ mod stage;
 mod story;
 mod tools;
 mod video;
+mod watch;
 mod worker;
 
 use anyhow::Context;

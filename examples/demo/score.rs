@@ -82,6 +82,12 @@ impl Score {
                 expected.thumbnails,
                 overtook(stage),
             ),
+            row(
+                "watched",
+                "in the monitor, killed and away: notifications",
+                expected.notifications,
+                stage.watch.notifications(expected.notifications).await,
+            ),
             row("orphans", "processes that outlived the killed worker", 0, facts.orphans),
         ];
         Ok(Self {

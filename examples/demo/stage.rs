@@ -8,6 +8,7 @@ use crate::node::Node;
 use crate::screen::{Event, Screen};
 use crate::smtp::Smtp;
 use crate::video::Video;
+use crate::watch::Watch;
 use crate::worker::{self, Worker};
 use anyhow::Context;
 use celeriac::app::App;
@@ -25,6 +26,8 @@ pub struct Stage {
     pub worker: Worker,
     /// The schedulers.
     pub clock: Clock,
+    /// The monitor.
+    pub watch: Watch,
     /// The connection of the demo itself, which sends the tasks.
     pub app: App,
     /// Where mails land.
@@ -65,9 +68,11 @@ impl Stage {
             "schedule",
             "two of celeriac scheduler; one leads, and a clock strikes each second",
         );
+        let watch = Watch::start(&folder).await?;
+        screen.tell(Event::Step, "monitor", &format!("watch in a browser: {}", watch.url()));
         let loaded = Loader::new().files(worker::files(&folder)).load()?;
         let app = App::connect(loaded.config).await?;
-        Ok(Self { worker, clock, app, smtp, http, node, folder, videos, screen })
+        Ok(Self { worker, clock, watch, app, smtp, http, node, folder, videos, screen })
     }
 
     /// Sends tasks.
@@ -95,11 +100,12 @@ impl Stage {
     pub fn invitation(&self) -> String {
         let configuration = worker::configuration(&self.folder);
         format!(
-            "\nStill running, until Ctrl-C. Look around:\n  \
+            "\nStill running, until Ctrl-C. Look around: {monitor}\n  \
              target/debug/celeriac dead list state:all {configuration}\n  \
              target/debug/celeriac send mail.welcome --kwargs '{{\"to\": \"you@demo.example\"}}' {configuration}\n  \
              tail -f {name}/worker.log",
-            name = folder::NAME
+            name = folder::NAME,
+            monitor = self.watch.url(),
         )
     }
 
@@ -107,6 +113,7 @@ impl Stage {
     pub async fn strike(mut self) -> anyhow::Result<()> {
         self.worker.stop().await?;
         self.app.close().await;
+        drop(self.watch);
         drop(self.node);
         Ok(())
     }

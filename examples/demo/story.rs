@@ -71,8 +71,13 @@ pub async fn tell(stage: &mut Stage) -> anyhow::Result<Facts> {
 
     let orphans = kill_the_worker(stage, compressions).await?;
     kill_the_scheduler(stage).await?;
+    stage.watch.kill().await?;
+    stage.screen.tell(Fault, "kill -9", "of the monitor, which stays away for the next two faults");
     close_the_mail_server(stage).await?;
     release_a_bug(stage).await?;
+    stage.watch.start_again().await?;
+    let text = "the monitor reads on where it was: RabbitMQ kept what it was not told";
+    stage.screen.tell(Healed, "recovered", text);
     let all_but_one = Landed { notifications: expected.notifications - 1, ..expected };
     everything_lands(stage, &all_but_one).await;
     while let Some(ended) = beside.join_next().await {
