@@ -18,6 +18,7 @@ Examples:
   celeriac failures                             of the last day, the newest first
   celeriac failures --since 1h --by count       the most frequent first
   celeriac failures show 17
+  celeriac failures resolve 17                  dealt with, until it happens again
   celeriac tasks sig:17                         the tasks that have failed so
   celeriac dead requeue 'error:\"timed out\" since:6h' --dry-run
 
@@ -55,6 +56,24 @@ Examples:
         #[command(flatten)]
         at: At,
     },
+    /// Say that a group is dealt with, until it happens again
+    #[command(after_help = "\
+Examples:
+  celeriac failures resolve 17")]
+    Resolve(Group),
+    /// Take back that a group is dealt with
+    #[command(after_help = "\
+Examples:
+  celeriac failures unresolve 17")]
+    Unresolve(Group),
+}
+
+#[derive(Debug, clap::Args)]
+struct Group {
+    /// Its number
+    sig: u64,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -76,9 +95,15 @@ struct Failures {
 }
 
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
-    if let Some(Command::Show { sig, at }) = &arguments.command {
-        return show(global, &at.open(global)?, *sig).await;
+    match &arguments.command {
+        None => list(global, arguments).await,
+        Some(Command::Show { sig, at }) => show(global, &at.open(global)?, *sig).await,
+        Some(Command::Resolve(group)) => say(global, group, "resolve").await,
+        Some(Command::Unresolve(group)) => say(global, group, "unresolve").await,
     }
+}
+
+async fn list(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
     let order = match arguments.by {
         Order::Last => "last",
         Order::Count => "count",
@@ -94,6 +119,14 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
 async fn show(global: &Global, api: &Api, sig: u64) -> anyhow::Result<Exit> {
     let failure: Failure = api.get(&["failures", &sig.to_string()], &[]).await?;
     global.output.one(&failure, &failure.page())?;
+    Ok(Exit::Done)
+}
+
+async fn say(global: &Global, group: &Group, what: &str) -> anyhow::Result<Exit> {
+    let sig = group.sig.to_string();
+    let reply: Value = group.at.open(global)?.post(&["failures", &sig, what]).await?;
+    let said = reply["results"][0]["detail"].as_str().unwrap_or_default();
+    global.output.one(&reply, &format!("{}: {}", sig, plain(said)))?;
     Ok(Exit::Done)
 }
 
@@ -113,13 +146,14 @@ impl Failure {
 
     fn page(&self) -> String {
         format!(
-            "{}\n  happened  {} times, from {} to {}\n  open      {} tasks\n  in        {}\n  \
+            "{}\n  happened  {} times, from {} to {}\n  open      {} tasks, {}\n  in        {}\n  \
              tasks     celeriac tasks sig:{}\n",
             self.text("title"),
             self.text("count"),
             self.text("first"),
             self.text("last"),
             self.text("open"),
+            self.text("state"),
             self.tasks(),
             self.text("sig"),
         )
@@ -127,13 +161,15 @@ impl Failure {
 }
 
 impl Row for Failure {
-    const COLUMNS: &'static [&'static str] = &["sig", "count", "open", "last", "in", "what"];
+    const COLUMNS: &'static [&'static str] =
+        &["sig", "count", "open", "state", "last", "in", "what"];
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.text("sig"),
             self.text("count"),
             self.text("open"),
+            self.text("state"),
             format!("{}Z", self.text("last").get(..19).unwrap_or_default()),
             self.tasks(),
             self.text("title"),
@@ -150,12 +186,20 @@ mod tests {
     fn a_group_is_one_line() {
         let failure = Failure(json!({
             "sig": 17, "title": "SMTPTimeout: <host>\u{1b}", "kind": "SMTPTimeout", "count": 3,
-            "open": 2, "first": "2026-11-25T09:00:00.000000Z", "last": "2026-11-25T10:00:00.000000Z",
+            "open": 2, "state": "regressed", "first": "2026-11-25T09:00:00.000000Z", "last": "2026-11-25T10:00:00.000000Z",
             "names": ["mail.a", "mail.b"],
         }));
         assert_eq!(
             failure.cells(),
-            ["17", "3", "2", "2026-11-25T10:00:00Z", "mail.a,mail.b", "SMTPTimeout: <host>\\u{1b}"]
+            [
+                "17",
+                "3",
+                "2",
+                "regressed",
+                "2026-11-25T10:00:00Z",
+                "mail.a,mail.b",
+                "SMTPTimeout: <host>\\u{1b}"
+            ]
         );
         assert!(failure.page().ends_with("celeriac tasks sig:17\n"));
     }

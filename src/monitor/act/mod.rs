@@ -6,6 +6,7 @@
 mod bulk;
 mod dead;
 mod queues;
+mod resolve;
 mod tasks;
 mod workers;
 

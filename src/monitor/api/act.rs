@@ -3,7 +3,9 @@
 use super::super::access::{Admin, Operator};
 use super::super::act::{NotRecorded, Order, Outcome, Reply};
 use super::super::http::Pages;
-use super::super::index::dead;
+use super::super::index::resolution::Kind;
+use super::super::index::{dead, tasks};
+use super::super::state::State as Ended;
 use super::Problem;
 use crate::archive::DeadLetter;
 use crate::control::Reach;
@@ -30,6 +32,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/tasks/{id}/retry", post(retry))
         .route("/tasks/{id}/revoke", post(revoke))
         .route("/tasks/{id}/terminate", post(terminate))
+        .route("/tasks/{id}/resolve", post(resolve))
         .route("/dead/requeue", post(requeue))
         .route("/dead/discard", post(discard))
         .route("/queues/{name}/pause", post(pause))
@@ -83,6 +86,25 @@ async fn terminate(
     Path(id): Path<String>,
 ) -> Answered {
     Ok(pages.actor.revoke(&person.name, id.into(), Reach::Running).await?)
+}
+
+async fn resolve(
+    State(pages): State<Pages>,
+    Operator(person): Operator,
+    Path(id): Path<String>,
+) -> Answered {
+    let wanted = id.clone();
+    let found = pages.index.read(move |index| tasks::one(index, &wanted)).await?;
+    match found {
+        Some((task, _)) if task.state == Ended::Failure => {
+            Ok(pages.actor.resolve(&person.name, Kind::Task, id).await?)
+        }
+        Some((task, _)) => {
+            let state = task.state.as_str();
+            Err(Problem::conflict(format!("task {id} is {state}; what has failed is resolved")))
+        }
+        None => Err(Problem::not_found(format!("nothing was told of a task {id}"))),
+    }
 }
 
 async fn requeue(

@@ -28,7 +28,7 @@ use crate::broker::Depth;
 use crate::filter;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,8 @@ pub(super) fn router() -> Router<Pages> {
         .route("/workers", get(workers))
         .route("/failures", get(failure::list))
         .route("/failures/{sig}", get(failure::one))
+        .route("/failures/{sig}/resolve", post(failure::resolve))
+        .route("/failures/{sig}/unresolve", post(failure::unresolve))
         .route("/dead", get(dead::list))
         .route("/dead/states", get(dead::states))
         .route("/dead/{offset}", get(dead::one))

@@ -9,7 +9,7 @@ use super::super::record::{Attempt, Record, Turn};
 use super::super::state::State;
 use super::series::Counts;
 use super::writer::{Writer, note_offset};
-use super::{IndexError, audit, dead, workers};
+use super::{IndexError, audit, dead, resolution, workers};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use std::collections::HashMap;
 
@@ -110,7 +110,8 @@ fn failed(
          ON CONFLICT DO UPDATE SET count = count + 1",
     )?;
     hour.execute((id, step.at - step.at % HOUR, record.name.unwrap_or_default()))?;
-    (record.failure, record.resolved) = (Some(id), None);
+    record.failure = Some(id);
+    record.resolved = resolution::of(transaction, &signature.title, &record.id, step.at)?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::audit::Record;
 use super::super::change::Micros;
-use super::{IndexError, operations};
+use super::{IndexError, operations, resolution};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params_from_iter};
 
@@ -34,6 +34,7 @@ pub(super) fn note(transaction: &Transaction<'_>, record: &Record) -> rusqlite::
             let arguments = begun.arguments.to_string();
             add.execute((&begun.id, begun.at, &begun.by, &begun.action, &begun.target, arguments))?;
             operations::note_begun(transaction, begun)?;
+            resolution::note(transaction, begun)?;
         }
         Record::Ended(ended) => {
             let mut end = transaction

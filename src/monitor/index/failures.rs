@@ -1,7 +1,7 @@
 //! Questions about failures that are the same.
 
 use super::super::change::Micros;
-use super::IndexError;
+use super::{IndexError, resolution};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 const HOUR: Micros = 3_600_000_000;
@@ -26,6 +26,58 @@ pub(in super::super) struct FailureRow {
     pub(in super::super) open: i64,
     pub(in super::super) first: Micros,
     pub(in super::super) last: Micros,
+    /// When somebody has said that it is dealt with, and who.
+    pub(in super::super) resolved: Option<(Micros, String)>,
+}
+
+/// Whether somebody has to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Standing {
+    Open,
+    /// Somebody has dealt with it.
+    Resolved,
+    /// Somebody had, and it happened again.
+    Regressed,
+}
+
+impl Standing {
+    pub(in super::super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+            Self::Regressed => "regressed",
+        }
+    }
+}
+
+impl FailureRow {
+    /// Whether somebody has to look.
+    pub(in super::super) fn standing(&self) -> Standing {
+        match &self.resolved {
+            None => Standing::Open,
+            Some((at, _)) if self.last <= *at => Standing::Resolved,
+            Some(_) => Standing::Regressed,
+        }
+    }
+}
+
+/// Which list of kinds of failure is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct FailureList {
+    /// Those that happened since then.
+    pub(in super::super) since: Micros,
+    pub(in super::super) order: FailureOrder,
+    pub(in super::super) listed: Listed,
+    /// At most so many.
+    pub(in super::super) limit: usize,
+}
+
+/// Which kinds of failure are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Listed {
+    All,
+    /// Those that nobody has dealt with since they happened last.
+    Unresolved,
 }
 
 /// What is told of a kind of failure beside itself.
@@ -67,32 +119,45 @@ pub(in super::super) fn failure(
     id: i64,
 ) -> Result<Option<FailureRow>, IndexError> {
     let sql = format!("SELECT {COLUMNS} FROM failure WHERE id = ?1");
-    Ok(connection.prepare_cached(&sql)?.query_row([id], kind).optional()?)
+    let found = connection.prepare_cached(&sql)?.query_row([id], kind).optional()?;
+    found.map(|row| said(connection, row)).transpose()
 }
 
-/// The kinds of failure that happened since `since`, at most `limit`, with their spread at `now`.
+/// With what somebody has said of it.
+fn said(connection: &Connection, row: FailureRow) -> Result<FailureRow, IndexError> {
+    let resolved = resolution::of_failure(connection, &row.title)?;
+    Ok(FailureRow { resolved, ..row })
+}
+
+/// Kinds of failure, with their spread at `now`.
 ///
 /// # Errors
 /// When the index cannot be read.
 pub(in super::super) fn failures(
     connection: &Connection,
-    since: Micros,
-    order: FailureOrder,
-    limit: usize,
+    wanted: FailureList,
     now: Micros,
 ) -> Result<Vec<(FailureRow, Spread)>, IndexError> {
+    let FailureList { since, order, listed, limit } = wanted;
     let order = match order {
         FailureOrder::Last => "last",
         FailureOrder::Count => "count",
     };
+    let condition = match listed {
+        Listed::All => "1",
+        Listed::Unresolved => {
+            "NOT EXISTS (SELECT 1 FROM resolution WHERE kind = 'failure' AND key = title AND at >= last)"
+        }
+    };
     let sql = format!(
-        "SELECT {COLUMNS} FROM failure WHERE last >= ?1 ORDER BY {order} DESC, id DESC LIMIT ?2"
+        "SELECT {COLUMNS} FROM failure WHERE last >= ?1 AND {condition}
+         ORDER BY {order} DESC, id DESC LIMIT ?2"
     );
     let mut query = connection.prepare_cached(&sql)?;
     let rows =
         query.query_map((since, limit as i64), kind)?.collect::<rusqlite::Result<Vec<_>>>()?;
     rows.into_iter()
-        .map(|row| Ok((spread(connection, row.id, now)?, row)))
+        .map(|row| Ok((spread(connection, row.id, now)?, said(connection, row)?)))
         .map(|it| it.map(|(spread, row)| (row, spread)))
         .collect()
 }
@@ -163,5 +228,6 @@ fn kind(row: &Row<'_>) -> rusqlite::Result<FailureRow> {
         open: row.get("open")?,
         first: row.get("first")?,
         last: row.get("last")?,
+        resolved: None,
     })
 }

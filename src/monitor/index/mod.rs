@@ -11,6 +11,7 @@ pub(super) mod failures;
 pub(super) mod judge;
 pub(super) mod operations;
 mod prune;
+pub(super) mod resolution;
 pub(super) mod select;
 pub(super) mod series;
 pub(super) mod tasks;
@@ -34,7 +35,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 const FILE: &str = "monitor.sqlite";
 
 /// Each brings the schema one step further; the file knows how many it has seen.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("operations.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("operations.sql"), include_str!("resolution.sql")];
 
 /// So many questions are answered at once.
 const READERS: usize = 4;

@@ -46,6 +46,11 @@ impl Act {
         Self::new(text, format!("/api/v1/tasks/{}/{call}", in_address(id)), &json!({}))
     }
 
+    /// Says that failures of a kind are dealt with, or takes that back.
+    pub(super) fn on_failure(text: &str, sig: i64, call: &str) -> Self {
+        Self::new(text, format!("/api/v1/failures/{sig}/{call}"), &json!({}))
+    }
+
     /// Stops a task that runs.
     pub(super) fn terminate(id: &str) -> Self {
         Self::on_task("Terminate", id, "terminate")

@@ -4,8 +4,11 @@ use super::super::access::Person;
 use super::super::change::micros;
 use super::super::http::Pages;
 use super::super::index;
-use super::super::index::failures::{FailureOrder, FailureRow, Spread};
+use super::super::index::failures::{
+    FailureList, FailureOrder, FailureRow, Listed, Spread, Standing,
+};
 use super::super::settings::Role;
+use super::acts::{self, Act};
 use super::frame::{Facts, Frame, Place};
 use super::range::{Choice, Range};
 use super::shown::{self, Html};
@@ -26,6 +29,9 @@ pub(super) struct Asked {
     range: Range,
     #[serde(default)]
     sort: Sort,
+    /// Those too that somebody has dealt with.
+    #[serde(default)]
+    resolved: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -43,7 +49,8 @@ struct Page {
     ranges: Vec<Choice>,
     range: &'static str,
     is_by_count: bool,
-    may_act: bool,
+    /// The same list with those that somebody has dealt with, or without them.
+    other: (String, &'static str),
     status: String,
     rows: Vec<Row>,
 }
@@ -61,8 +68,11 @@ pub(super) struct Row {
     pub(super) count: String,
     pub(super) open: String,
     pub(super) is_open: bool,
-    /// Where all of them are run again.
-    again: String,
+    /// Whether somebody has dealt with it, and who when.
+    pub(super) standing: Html,
+    /// Where all of them are run again, for who may.
+    again: Option<String>,
+    acts: Vec<Act>,
 }
 
 fn day() -> Range {
@@ -82,21 +92,52 @@ pub(super) async fn show(
         Sort::Last => FailureOrder::Last,
         Sort::Count => FailureOrder::Count,
     };
+    let listed = if asked.resolved { Listed::All } else { Listed::Unresolved };
+    let wanted = FailureList { since, order, listed, limit: ROWS };
     let found = pages.index.read(move |connection| {
         let facts = Facts::read(connection, now)?;
-        Ok((facts, index::failures::failures(connection, since, order, ROWS, now)?))
+        Ok((facts, index::failures::failures(connection, wanted, now)?))
     });
     let (facts, rows) = found.await?;
-    let sort = if asked.sort == Sort::Count { "sort=count&" } else { "" };
+    let sort = asked.parts(asked.resolved);
     page(&Page {
         frame: Frame::new(&pages, Place::Failures, &facts, now),
         ranges: asked.range.choices(&format!("/failures?{sort}")),
         range: asked.range.word(),
         is_by_count: asked.sort == Sort::Count,
-        may_act: person.role >= Role::Operator,
+        other: asked.other(),
         status: status(rows.len()),
-        rows: rows.iter().map(|it| Row::new(it, now)).collect(),
+        rows: rows.iter().map(|it| Row::new(it, now).with_acts(&it.0, &person)).collect(),
     })
+}
+
+impl Asked {
+    /// What stands in front of the range in an address of this list.
+    fn parts(&self, resolved: bool) -> String {
+        let sort = if self.sort == Sort::Count { "sort=count&" } else { "" };
+        let resolved = if resolved { "resolved=true&" } else { "" };
+        format!("{sort}{resolved}")
+    }
+
+    fn other(&self) -> (String, &'static str) {
+        let (parts, range) = (self.parts(!self.resolved), self.range.word());
+        let text = if self.resolved { "without what is resolved" } else { "with what is resolved" };
+        (format!("/failures?{parts}range={range}"), text)
+    }
+}
+
+fn standing(failure: &FailureRow, now: Micros) -> Html {
+    let said = failure
+        .resolved
+        .as_ref()
+        .map(|(at, by)| format!("{} by {}", shown::ago(*at, now), shown::escaped(by)));
+    match (failure.standing(), said) {
+        (Standing::Resolved, Some(said)) => Html::safe(format!("resolved {said}")),
+        (Standing::Regressed, Some(said)) => {
+            Html::safe(format!("<b>regressed</b>, resolved {said}"))
+        }
+        _ => Html::default(),
+    }
 }
 
 fn status(kinds: usize) -> String {
@@ -121,7 +162,20 @@ impl Row {
             count: shown::count(failure.count),
             open: shown::count(failure.open),
             is_open: failure.open > 0,
-            again: format!("/ops/new?action=retry&q=sig:{}%20state:failure", failure.id),
+            standing: standing(failure, now),
+            again: None,
+            acts: Vec::new(),
         }
+    }
+
+    /// With what this person can do with it.
+    fn with_acts(self, failure: &FailureRow, person: &Person) -> Self {
+        let act = match failure.standing() {
+            Standing::Resolved => Act::on_failure("Open again", failure.id, "unresolve"),
+            _ => Act::on_failure("Resolve", failure.id, "resolve"),
+        };
+        let may = person.role >= Role::Operator && failure.open > 0;
+        let again = format!("/ops/new?action=retry&q=sig:{}%20state:failure", failure.id);
+        Self { again: may.then_some(again), acts: acts::allowed(person, vec![act]), ..self }
     }
 }

@@ -4,7 +4,7 @@ use super::super::change::{Micros, micros};
 use super::super::depths::Seen;
 use super::super::histogram::Histogram;
 use super::super::http::Pages;
-use super::super::index::failures::{FailureOrder, FailureRow, Spread};
+use super::super::index::failures::{FailureList, FailureOrder, FailureRow, Listed, Spread};
 use super::super::index::series::{By, Stretch};
 use super::super::index::workers::{Presence, WorkerRow};
 use super::super::index::{self, IndexError};
@@ -105,6 +105,8 @@ pub(super) async fn show(Given(pages): Given<Pages>, asked: Asking<Asked>) -> An
 
 fn find(connection: &Connection, since: Micros, now: Micros) -> Result<Found, IndexError> {
     let (step, stretches) = index::series::since(connection, since, now)?;
+    let wanted =
+        FailureList { since, order: FailureOrder::Last, listed: Listed::Unresolved, limit: ROWS };
     let mut workers = index::workers::all(connection)?;
     // Those that somebody should look at first.
     workers.sort_by_key(|worker| worker.presence != Presence::Lost);
@@ -114,7 +116,7 @@ fn find(connection: &Connection, since: Micros, now: Micros) -> Result<Found, In
         stretches,
         names: index::series::by(connection, By::Name, since, now)?,
         queues: index::series::by(connection, By::Queue, since, now)?,
-        failures: index::failures::failures(connection, since, FailureOrder::Last, ROWS, now)?,
+        failures: index::failures::failures(connection, wanted, now)?,
         states: index::tasks::states(connection)?,
         workers,
     })

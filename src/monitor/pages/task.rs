@@ -104,8 +104,12 @@ fn possible(task: &TaskRow, is_archived: bool) -> Vec<Act> {
         State::Started => vec![Act::terminate(&task.id)],
         state if state.is_open() => vec![Act::on_task("Revoke", &task.id, "revoke")],
         State::Success => Vec::new(),
-        _ if is_archived => vec![Act::on_task("Run again", &task.id, "retry")],
-        _ => Vec::new(),
+        state => {
+            let again = is_archived.then(|| Act::on_task("Run again", &task.id, "retry"));
+            let is_open = state == State::Failure && task.resolved.is_none();
+            let resolve = is_open.then(|| Act::on_task("Resolve", &task.id, "resolve"));
+            again.into_iter().chain(resolve).collect()
+        }
     }
 }
 

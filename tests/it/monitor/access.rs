@@ -11,10 +11,12 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// Everything that changes something, what it takes, and the least role that may.
-const CALLS: [(&str, &str, Role); 14] = [
+const CALLS: &[(&str, &str, Role)] = &[
     ("/api/v1/tasks/x/retry", "{}", Role::Operator),
     ("/api/v1/tasks/x/revoke", "{}", Role::Operator),
     ("/api/v1/tasks/x/terminate", "{}", Role::Operator),
+    ("/api/v1/tasks/x/resolve", "{}", Role::Operator),
+    ("/api/v1/failures/1/resolve", "{}", Role::Operator),
     ("/api/v1/dead/requeue", r#"{"offsets":[]}"#, Role::Operator),
     ("/api/v1/dead/discard", r#"{"offsets":[]}"#, Role::Admin),
     ("/api/v1/operations", r#"{"action":"requeue"}"#, Role::Operator),
@@ -57,7 +59,7 @@ async fn nobody_does_more_than_their_token_says() {
         (303, &"/login".parse().unwrap())
     );
 
-    for (path, body, least) in CALLS {
+    for (path, body, least) in CALLS.iter().copied() {
         for (role, token) in Role::ALL.iter().zip(&tokens) {
             let call = client.post(url(path)).bearer_auth(token).body(body);
             let status =

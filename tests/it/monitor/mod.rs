@@ -11,6 +11,7 @@ mod metrics;
 mod openapi;
 mod pages;
 mod pause;
+mod resolve;
 mod scene;
 mod transfer;
 

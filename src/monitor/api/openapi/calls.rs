@@ -90,6 +90,13 @@ pub(super) const CALLS: &[Call] = &[
     post("/tasks/{id}/retry", Operator, "Run again what was given up, with its own message"),
     post("/tasks/{id}/revoke", Operator, "Have workers not begin it"),
     post("/tasks/{id}/terminate", Operator, "End it while it runs"),
+    post("/tasks/{id}/resolve", Operator, "Say that its failure is dealt with"),
+    post(
+        "/failures/{sig}/resolve",
+        Operator,
+        "Say that failures of this kind are dealt with, until it happens again",
+    ),
+    post("/failures/{sig}/unresolve", Operator, "Take that back"),
     post("/dead/requeue", Operator, "Give dead letters back").body(of::<act::Letters>),
     post("/dead/discard", Admin, "Mark dead letters as dealt with").body(of::<act::Letters>),
     Call {
