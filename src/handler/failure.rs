@@ -2,6 +2,7 @@
 
 use crate::canvas::Canvas;
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -50,6 +51,13 @@ impl Failure {
     pub fn argument(message: impl Into<String>) -> Self {
         Self::Reject(TaskError::new("ArgumentError", message))
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 /// There is nothing to do any more: not retried, not archived; recorded as a failure.

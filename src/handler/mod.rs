@@ -23,6 +23,7 @@ mod typed;
 pub use configured::{BadTask, BadTaskProblem, BadTasks, missing_arguments};
 pub(crate) use context::OnThread;
 pub use context::{Progress, TaskContext};
+pub(crate) use failure::panic_text;
 pub use failure::{DeadLetter, Discard, Failure, TaskError};
 pub use function::{Arguments, Kwargs};
 pub use isolated::is_isolated;

@@ -5,7 +5,7 @@ use super::context::{Context, Known};
 use super::outcome::Outcome;
 use super::report;
 use crate::clock::Clock;
-use crate::handler::{Progress, TaskContext};
+use crate::handler::{Progress, TaskContext, panic_text};
 use futures::FutureExt;
 use std::any::Any;
 use std::future::{Future, pending};
@@ -37,7 +37,7 @@ pub(super) async fn run(attempt: &Attempt, known: &Known, cx: &Context) -> Outco
     let call = || known.handler.call(task, Arc::clone(&attempt.body));
     let handler = match std::panic::catch_unwind(AssertUnwindSafe(call)) {
         Ok(handler) => handler,
-        Err(panic) => return Outcome::Panicked(panic_message(&*panic)),
+        Err(panic) => return Outcome::Panicked(panic_text(&*panic)),
     };
     let mut handler = AssertUnwindSafe(handler).catch_unwind();
     // What ends without waiting needs no limits.
@@ -93,14 +93,8 @@ fn judge(ended: Ended) -> Outcome {
     match ended {
         Ok(Ok(output)) => Outcome::Done(output),
         Ok(Err(failure)) => Outcome::Failed(failure),
-        Err(panic) => Outcome::Panicked(panic_message(&*panic)),
+        Err(panic) => Outcome::Panicked(panic_text(&*panic)),
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 fn after(limit: Option<Duration>, clock: &dyn Clock) -> impl Future<Output = ()> + use<> {

@@ -1,10 +1,9 @@
 //! The process's side: this program again, started for one attempt.
 
 use super::wire::{Answer, Ended, Job, Order, frames, write};
-use crate::handler::{Failure, OnThread, Output, Progress, Registry, TaskContext};
+use crate::handler::{Failure, OnThread, Output, Progress, Registry, TaskContext, panic_text};
 use crate::protocol::{Body, Envelope, Format, Limits, Properties, Value};
 use futures::{FutureExt, StreamExt};
-use std::any::Any;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -96,7 +95,7 @@ async fn run(
     match AssertUnwindSafe(call).catch_unwind().await {
         Ok(Ok(output)) => value(&output),
         Ok(Err(failure)) => Ended::Failed(failure.into()),
-        Err(panic) => Ended::Panicked(text(&*panic)),
+        Err(panic) => Ended::Panicked(panic_text(&*panic)),
     }
 }
 
@@ -110,10 +109,4 @@ fn value(output: &Output) -> Ended {
 fn to_value(value: &impl serde::Serialize) -> Result<Value, String> {
     let bytes = Format::MessagePack.encode(value).map_err(|error| error.to_string())?;
     Format::MessagePack.decode(&bytes).map_err(|error| error.to_string())
-}
-
-fn text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

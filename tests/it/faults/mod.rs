@@ -13,3 +13,4 @@ mod network;
 mod process;
 mod publish;
 mod queue;
+mod replies;
