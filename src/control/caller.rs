@@ -67,7 +67,7 @@ pub struct Answers {
     pub absent: BTreeSet<String>,
 }
 
-/// Why nobody could be asked.
+/// Why nobody could be asked, or nobody answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
@@ -80,6 +80,12 @@ pub enum AskError {
     /// The command cannot be written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// No scheduler leads that answers.
+    #[error("no scheduler answers within {0:?}; is one running? (celeriac scheduler)")]
+    Silence(Duration),
+    /// The scheduler is of another version.
+    #[error("the scheduler's answer cannot be read: {0}")]
+    Answer(#[from] serde_json::Error),
 }
 
 /// A heartbeat, as far as it matters here.

@@ -15,6 +15,7 @@
 //! consume, until somebody resumes them.
 
 mod caller;
+pub mod leader;
 pub(crate) mod mailbox;
 mod pause;
 mod paused;

@@ -7,6 +7,7 @@ use super::feed::Feed;
 use super::index::{Index, IndexError};
 use super::ingest::News;
 use super::operations::Operations;
+use super::schedules::Schedules;
 use super::settings::Settings;
 use super::status::Status;
 use super::{api, live, pages, transfer};
@@ -45,6 +46,7 @@ pub(super) struct Pages {
     pub(super) feed: Feed,
     pub(super) operations: Operations,
     pub(super) paused: Paused,
+    pub(super) schedules: Schedules,
 }
 
 /// What a browser may do with our pages: nothing that is not ours.

@@ -22,6 +22,7 @@ mod live;
 mod operations;
 mod pages;
 mod record;
+mod schedules;
 mod settings;
 mod state;
 mod status;
@@ -48,6 +49,7 @@ use gauges::Gauges;
 use index::{Index, Keep};
 use ingest::{Ingest, News, Source};
 use operations::Operations;
+use schedules::Schedules;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,6 +182,7 @@ impl Monitor {
             feed: feed.clone(),
             operations: operations.clone(),
             paused: paused.clone(),
+            schedules: Schedules::new(self.broker.clone()),
         };
         let topology = topology::Settings { dead: self.dead.clone(), ..Default::default() };
         let streams = [

@@ -6,7 +6,7 @@
 //! else, so the state survives the loss of every scheduler.
 
 mod agenda;
-mod ask;
+mod by_hand;
 mod command;
 mod cron;
 mod entries;
@@ -29,8 +29,8 @@ mod transitions;
 
 pub use crate::control::Pause;
 pub use agenda::{Agenda, Run, Turn};
-pub use ask::{AskError, ask};
-pub use command::{Answer, Command, Report, ScheduleReport};
+pub use by_hand::TooMany;
+pub use command::{Answer, Command, Detail, Report, ScheduleReport};
 pub use cron::{Cron, CronError, Days};
 pub use entries::Entries;
 pub use entry::{Entry, EntryError, MissedRuns};

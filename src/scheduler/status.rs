@@ -1,5 +1,6 @@
 //! What a scheduler tells about itself, for health checks and metrics.
 
+use crate::control::leader::RunCounts;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,19 @@ pub(super) struct Tally {
     pub(super) counts: [u64; COUNTS],
     /// When the last run that was sent was due.
     pub(super) last: Option<SystemTime>,
+}
+
+impl Tally {
+    /// What became of runs.
+    pub(super) fn runs(&self) -> RunCounts {
+        let count = |of: Count| self.counts[of as usize];
+        RunCounts {
+            sent: count(Count::Sent),
+            missed: count(Count::Missed),
+            skipped: count(Count::Skipped),
+            failed: count(Count::Failed),
+        }
+    }
 }
 
 /// Something that is counted.

@@ -307,6 +307,15 @@ impl<'a> Term<'a> {
         }
     }
 
+    pub(super) fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    /// How long the broker may take to confirm something.
+    pub(super) fn deadline(&self) -> Duration {
+        self.scheduler.settings.lease / 2
+    }
+
     /// Goes on with other entries, from where we are.
     async fn reload(&mut self, entries: Entries) -> Result<(), PublishError> {
         // What is due by now is due by the old ones.

@@ -1,18 +1,26 @@
 //! The ears of the leader: commands, and the ends of runs that must not overlap.
 
-use super::command::{Answer, Command, Report, ScheduleReport};
+use super::command::{Answer, Command, Detail, Report, ScheduleReport};
+use super::entry::Entry;
+use super::status::Tally;
 use super::term::Term;
 use crate::broker::{AckPolicy, Broker, Consume, Deliveries, Delivery, PublishError, RawMessage};
 use crate::clock::to_iso;
 use crate::control::Pause;
+use crate::control::leader::{RunCounts, commands_queue};
 use crate::ids::TaskId;
 use crate::protocol::Format;
 use crate::protocol::HeaderValue::{Int, Text};
+use crate::publisher::SendError;
 use crate::topology::{Queue, names};
+use crate::units::format_duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tracing::{info, warn};
+
+/// So many runs are sent again, or shown, at once.
+const MOST: usize = 1000;
 
 /// What nobody takes for so long, in milliseconds, is of no use any more: a week.
 const KEPT: i64 = 7 * 86_400_000;
@@ -20,11 +28,6 @@ const KEPT: i64 = 7 * 86_400_000;
 /// What the leader is told.
 pub(super) fn commands(broker: &Broker) -> Deliveries {
     ear(broker, commands_queue())
-}
-
-/// The queue of commands, as whoever gives one declares it too.
-pub(super) fn commands_queue() -> Queue {
-    Queue::new(names::SCHEDULER_COMMANDS, [("x-queue-type", Text("quorum".to_owned()))])
 }
 
 /// The ends of runs.
@@ -73,7 +76,10 @@ impl Term<'_> {
     pub(super) async fn obey(&mut self, command: Command) -> Result<Answer, PublishError> {
         let name = match &command {
             Command::Status => return Ok(Answer::Status(Box::new(self.report()))),
-            Command::Pause { schedule, .. }
+            Command::Show { schedule, .. }
+            | Command::Run { schedule }
+            | Command::Backfill { schedule, .. }
+            | Command::Pause { schedule, .. }
             | Command::Resume { schedule }
             | Command::Edit { schedule, .. }
             | Command::Reset { schedule } => schedule.clone(),
@@ -85,6 +91,11 @@ impl Term<'_> {
         let now = self.scheduler.clock.now();
         match command {
             Command::Status => {}
+            Command::Show { runs, .. } => return Ok(self.detail(&name, runs.min(MOST), now)),
+            Command::Run { .. } => return Ok(self.send_now(&name, now).await),
+            Command::Backfill { from, to, .. } => {
+                return Ok(self.send_again(&name, from, to.min(now)).await);
+            }
             Command::Pause { by, reason, .. } => {
                 info!(schedule = name, by, reason, "paused");
                 self.state.paused.insert(name, Pause { by, at: now, reason });
@@ -111,19 +122,64 @@ impl Term<'_> {
         Ok(Answer::Done)
     }
 
+    /// The entry with what somebody changed in it, paused or not.
+    fn entry(&self, name: &str, now: SystemTime) -> Option<Arc<Entry>> {
+        let entry = self.entries.get(name)?;
+        let edit = self.state.edits.get(name);
+        let edited = edit.and_then(|edit| self.entries.edited(name, edit, now).ok());
+        Some(edited.map_or_else(|| Arc::clone(entry), Arc::new))
+    }
+
+    async fn send_now(&self, name: &str, now: SystemTime) -> Answer {
+        let Some(entry) = self.entry(name, now) else { return gone(name) };
+        info!(schedule = name, "a run of its own, by hand");
+        match entry.send_now(self.publisher(), now, self.deadline()).await {
+            Ok(run) => Answer::Sent(vec![run]),
+            Err(error) => refused(&error),
+        }
+    }
+
+    async fn send_again(&self, name: &str, from: SystemTime, to: SystemTime) -> Answer {
+        let Some(entry) = self.entry(name, to) else { return gone(name) };
+        let dues = match entry.dues(from, to, MOST) {
+            Ok(dues) => dues,
+            Err(error) => return Answer::Refused(format!("{error}; choose a shorter span")),
+        };
+        info!(schedule = name, runs = dues.len(), "runs are sent again, by hand");
+        match entry.send_again(self.publisher(), &dues, self.deadline()).await {
+            Ok(runs) => Answer::Sent(runs),
+            Err(error) => refused(&error),
+        }
+    }
+
+    fn detail(&self, name: &str, runs: usize, now: SystemTime) -> Answer {
+        let Some(entry) = self.entry(name, now) else { return gone(name) };
+        let next = self.agenda.coming().find(|(entry, _)| entry.name == name);
+        let counts = self.scheduler.status.by_schedule().get(name).map(Tally::runs);
+        let report = self.report_of(&entry, next.map(|(_, due)| due), counts);
+        Answer::Shown(Box::new(Detail {
+            report,
+            args: entry.args.clone(),
+            kwargs: entry.kwargs.clone(),
+            expires: entry.expires.map(format_duration),
+            jitter: Some(entry.jitter).filter(|jitter| !jitter.is_zero()).map(format_duration),
+            overlap: entry.overlap_words(),
+            missed: entry.missed_words(),
+            past: entry.past(now, runs),
+        }))
+    }
+
     fn report(&self) -> Report {
         let coming = self.agenda.coming().map(|(entry, due)| (entry.name.as_str(), due));
         let coming: HashMap<&str, SystemTime> = coming.collect();
-        let schedules = self.entries.iter().map(|entry| {
+        let counts = self.scheduler.status.by_schedule();
+        let now = self.scheduler.clock.now();
+        let schedules = self.entries.iter().filter_map(|entry| {
             let name = &entry.name;
-            let report = ScheduleReport {
-                next: coming.get(name.as_str()).copied().map(to_iso),
-                last: self.last.get(name).copied().map(to_iso),
-                running: self.state.running.get(name).map(|running| running.id.to_string()),
-                paused: self.state.paused.get(name).cloned(),
-                edit: self.state.edits.get(name).cloned().map(Box::new),
-            };
-            (name.clone(), report)
+            let counts = counts.get(name).map(Tally::runs);
+            let entry = self.entry(name, now)?;
+            let report = self.report_of(&entry, coming.get(name.as_str()).copied(), counts);
+            Some((name.clone(), report))
         });
         Report {
             leader: self.state.leader.clone(),
@@ -133,4 +189,34 @@ impl Term<'_> {
             schedules: schedules.collect(),
         }
     }
+
+    fn report_of(
+        &self,
+        entry: &Entry,
+        next: Option<SystemTime>,
+        runs: Option<RunCounts>,
+    ) -> ScheduleReport {
+        let name = &entry.name;
+        let last = self.last.get(name).copied();
+        ScheduleReport {
+            words: entry.schedule.words(),
+            task: entry.task.clone(),
+            is_off: !entry.enabled,
+            next: next.map(to_iso),
+            last: last.map(to_iso),
+            last_id: last.map(|due| entry.id(due).to_string()),
+            runs: runs.unwrap_or_default(),
+            running: self.state.running.get(name).map(|running| running.id.to_string()),
+            paused: self.state.paused.get(name).cloned(),
+            edit: self.state.edits.get(name).cloned().map(Box::new),
+        }
+    }
+}
+
+fn gone(name: &str) -> Answer {
+    Answer::Refused(format!("there is no schedule `{name}`"))
+}
+
+fn refused(error: &SendError) -> Answer {
+    Answer::Refused(format!("not all is sent: {error}"))
 }

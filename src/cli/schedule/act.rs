@@ -5,9 +5,8 @@ use super::super::output::Row;
 use super::super::person;
 use super::super::send;
 use super::{Schedules, when};
-use crate::clock::to_iso;
-use crate::ids::TaskId;
-use crate::scheduler::{Answer, Command, Entry, ScheduleSettings};
+use crate::control::leader::PastRun;
+use crate::scheduler::{Answer, Command, ScheduleSettings};
 use anyhow::anyhow;
 use serde::Serialize;
 use std::time::SystemTime;
@@ -53,8 +52,8 @@ pub(super) struct Backfill {
 /// A run that was sent, or would be.
 #[derive(Debug, Serialize)]
 struct Filled {
-    id: String,
-    due: String,
+    #[serde(flatten)]
+    run: PastRun,
     task: String,
 }
 
@@ -62,13 +61,7 @@ impl Row for Filled {
     const COLUMNS: &'static [&'static str] = &["id", "due", "task"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.id.clone(), self.due.clone(), self.task.clone()]
-    }
-}
-
-impl Filled {
-    fn new(entry: &Entry, due: SystemTime) -> Self {
-        Self { id: entry.id(due).to_string(), due: to_iso(due), task: entry.task.clone() }
+        vec![self.run.id.clone(), self.run.due.clone(), self.task.clone()]
     }
 }
 
@@ -76,12 +69,10 @@ impl Schedules<'_> {
     pub(super) async fn send_now(&self, name: &str) -> anyhow::Result<Exit> {
         let entry = self.entry(name)?;
         let app = self.app().await?;
-        // A run of its own: that of this moment may come as well.
-        let options = entry.call(self.now).id(TaskId::random());
         let publisher = app.client().publisher();
-        let sent = publisher.send(&entry.task, &entry.args, &entry.kwargs, options).await;
+        let sent = entry.send_now(publisher, self.now, publisher.deadline()).await;
         app.close().await;
-        let id = sent.map_err(send::failed)?.id.to_string();
+        let id = sent.map_err(send::failed)?.id;
         self.global.output.one(&serde_json::json!({ "id": id, "task": entry.task }), &id)?;
         Ok(Exit::Done)
     }
@@ -115,30 +106,27 @@ impl Schedules<'_> {
                 Ok(Exit::Done)
             }
             Answer::Refused(why) => Err(anyhow!(why)).or_exit(Exit::NotFound),
-            Answer::Status(_) => Err(anyhow!("the scheduler answered something else")),
+            _ => Err(anyhow!("the scheduler answered something else")),
         }
     }
 
     pub(super) async fn backfill(&self, backfill: &Backfill) -> anyhow::Result<Exit> {
         let entry = self.entry(&backfill.name)?;
         let to = backfill.to.unwrap_or(self.now).min(self.now);
-        let dues = entry.schedule.after(backfill.from).take_while(|due| *due <= to);
-        let dues: Vec<SystemTime> = dues.take(backfill.most.saturating_add(1)).collect();
-        if dues.len() > backfill.most {
-            let error = anyhow!("these are more than {} runs; raise --most", backfill.most);
-            return Err(error).or_exit(Exit::Invalid);
-        }
-        if !backfill.dry_run {
-            let app = self.app().await?;
-            let publisher = app.client().publisher();
-            for due in &dues {
-                let options = entry.call(*due);
-                let sent = publisher.send(&entry.task, &entry.args, &entry.kwargs, options).await;
-                sent.map_err(send::failed)?;
+        let dues = entry.dues(backfill.from, to, backfill.most);
+        let dues = dues.map_err(|error| anyhow!("{error}; raise --most")).or_exit(Exit::Invalid)?;
+        let runs = match backfill.dry_run {
+            true => dues.iter().map(|due| entry.run_of(*due)).collect(),
+            false => {
+                let app = self.app().await?;
+                let publisher = app.client().publisher();
+                let sent = entry.send_again(publisher, &dues, publisher.deadline()).await;
+                app.close().await;
+                sent.map_err(send::failed)?
             }
-            app.close().await;
-        }
-        let rows: Vec<Filled> = dues.iter().map(|due| Filled::new(entry, *due)).collect();
+        };
+        let filled = |run| Filled { run, task: entry.task.clone() };
+        let rows: Vec<Filled> = runs.into_iter().map(filled).collect();
         self.global.output.rows(&rows)?;
         Ok(Exit::Done)
     }

@@ -5,9 +5,8 @@ use super::super::global::Global;
 use super::super::output::Row;
 use super::Schedules;
 use crate::clock::{Clock, SystemClock, parse_iso, to_iso, until};
-use crate::scheduler::{
-    Answer, Command, Entries, Entry, MissedRuns, Report, ScheduleReport, WhileRunning,
-};
+use crate::control::Pause;
+use crate::scheduler::{Answer, Command, Entries, Entry, Report, ScheduleReport, ScheduleSettings};
 use crate::topology::{Router, Target};
 use crate::units::format_duration;
 use serde::Serialize;
@@ -75,7 +74,27 @@ struct Shown {
     enabled: bool,
     next: Option<String>,
     #[serde(flatten)]
-    known: ScheduleReport,
+    known: Known,
+}
+
+/// What the leader knows that the files do not.
+#[derive(Debug, Serialize)]
+struct Known {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paused: Option<Pause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edit: Option<Box<ScheduleSettings>>,
+}
+
+impl From<ScheduleReport> for Known {
+    fn from(report: ScheduleReport) -> Self {
+        let ScheduleReport { last, running, paused, edit, .. } = report;
+        Self { last, running, paused, edit }
+    }
 }
 
 /// Lists the schedules of the files alone.
@@ -145,25 +164,11 @@ impl Schedules<'_> {
             queue: self.queue_of(&entry)?,
             expires: entry.expires.map(format_duration),
             jitter: Some(entry.jitter).filter(|jitter| !jitter.is_zero()).map(format_duration),
-            overlap: match entry.while_running {
-                WhileRunning::Send => "allow".to_owned(),
-                WhileRunning::LeaveOut(limit) => {
-                    format!("skip, for at most {}", format_duration(limit))
-                }
-                WhileRunning::StopPrevious => "cancel_previous".to_owned(),
-            },
-            missed: match entry.missed {
-                MissedRuns::Last(Duration::MAX) => "the last is sent".to_owned(),
-                MissedRuns::Last(within) => {
-                    format!("the last is sent, up to {} late", format_duration(within))
-                }
-                MissedRuns::Each(within) => {
-                    format!("each is sent, up to {} late", format_duration(within))
-                }
-            },
+            overlap: entry.overlap_words(),
+            missed: entry.missed_words(),
             enabled: entry.enabled,
             next: known.next.clone().or_else(|| entry.schedule.next_after(self.now).map(to_iso)),
-            known: ScheduleReport { next: None, ..known },
+            known: Known::from(known),
         };
         self.global.output.one(&shown, &shown.text())?;
         Ok(Exit::Done)

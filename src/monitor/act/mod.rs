@@ -7,9 +7,11 @@ mod bulk;
 mod dead;
 mod queues;
 mod resolve;
+mod schedules;
 mod tasks;
 mod workers;
 
+pub(super) use schedules::Wish;
 pub(super) use workers::Order;
 
 use super::audit::{Begun, Ended, Record};

@@ -144,11 +144,21 @@ async fn letters(pages: &Pages, offsets: &BTreeSet<u64>) -> Result<Vec<DeadLette
     }
 }
 
-/// Why a queue is paused.
+/// Why something is paused.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Why {
     reason: String,
+}
+
+impl Why {
+    /// What is not empty.
+    pub(super) fn reason(self) -> Result<String, Problem> {
+        match self.reason.trim() {
+            "" => Err(Problem::field("reason", "say why, for others to read")),
+            reason => Ok(reason.to_owned()),
+        }
+    }
 }
 
 async fn pause(
@@ -157,11 +167,8 @@ async fn pause(
     Path(name): Path<String>,
     given: Given<Why>,
 ) -> Answered {
-    let Json(Why { reason }) = given?;
-    if reason.trim().is_empty() {
-        return Err(Problem::field("reason", "say why, for others to read"));
-    }
-    Ok(pages.actor.pause(&person.name, name, reason.trim()).await?)
+    let Json(why) = given?;
+    Ok(pages.actor.pause(&person.name, name, &why.reason()?).await?)
 }
 
 async fn resume(

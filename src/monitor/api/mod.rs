@@ -12,6 +12,7 @@ mod openapi;
 pub(super) mod operation;
 mod problem;
 mod queue;
+mod schedule;
 mod series;
 mod suggest;
 mod task;
@@ -133,6 +134,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/me", get(me))
         .route("/openapi.json", get(openapi::show))
         .merge(act::router())
+        .merge(schedule::router())
         .merge(operation::router())
         .fallback(async || Problem::not_found("there is no such call; see /api/v1/openapi.json"))
 }

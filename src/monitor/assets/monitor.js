@@ -286,7 +286,7 @@ function place(element) {
 
 // Keyboard: the same keys as in the terminal.
 
-const GO = { o: "/", t: "/tasks", f: "/failures", d: "/dead", q: "/queues", w: "/workers", n: "/names", r: "/workflows", l: "/live", a: "/audit" };
+const GO = { o: "/", t: "/tasks", f: "/failures", d: "/dead", q: "/queues", w: "/workers", s: "/schedules", n: "/names", r: "/workflows", l: "/live", a: "/audit" };
 let goingUntil = 0;
 
 const rows = () => [...document.querySelectorAll("main .rows tbody tr")].filter((row) => row.querySelector(".open"));

@@ -3,6 +3,7 @@
 use super::super::access::Person;
 use super::super::settings::Role;
 use super::shown::in_address;
+use crate::control::leader::ScheduleReport;
 use serde_json::{Value, json};
 
 /// A button that does something by a call of the API.
@@ -104,6 +105,32 @@ impl Act {
         Self::new("Resume", format!("/api/v1/queues/{}/resume", in_address(queue)), &json!({}))
     }
 
+    /// What can be wanted of a schedule.
+    pub(super) fn on_schedule(name: &str, report: &ScheduleReport) -> Vec<Self> {
+        let act = |text: &str, call: &str| {
+            let path = format!("/api/v1/schedules/{}/{call}", in_address(name));
+            Self::new(text, path, &json!({}))
+        };
+        let mut acts = vec![act("Run now", "run")];
+        acts.push(match report.paused {
+            Some(_) => act("Resume", "resume"),
+            None => {
+                let pause = act("Pause", "pause");
+                let pause = pause.asking(format!("Send nothing of {name} until it is resumed?"));
+                Self { field: Some(("reason", "Why")), ..pause }
+            }
+        });
+        let again = act("Backfill", "backfill").asking(format!(
+            "Send again what was due of {name} since a time, up to 1000 runs, under the ids they had?"
+        ));
+        acts.push(Self { field: Some(("from", "Since, like 2026-11-25T18:00:00Z")), ..again });
+        if report.edit.is_some() {
+            let reset = act("Drop the edit", "reset");
+            acts.push(reset.asking(format!("Let {name} be as in its file again?")));
+        }
+        acts
+    }
+
     /// What a worker can be told.
     pub(super) fn on_worker(worker: &str) -> Vec<Self> {
         let path = format!("/api/v1/workers/{}/order", in_address(worker));
@@ -132,6 +159,20 @@ mod tests {
         assert!(texts(Role::Viewer).is_empty());
         assert_eq!(texts(Role::Operator), ["One slot more", "One slot less"]);
         assert_eq!(texts(Role::Admin).len(), 3);
+    }
+
+    #[test]
+    fn a_schedule_is_resumed_where_it_is_paused_and_only_an_edit_is_dropped() {
+        let calls = |report: &ScheduleReport| {
+            let acts = Act::on_schedule("a/b", report).into_iter();
+            acts.map(|act| act.path.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let mut report = ScheduleReport::default();
+        assert_eq!(calls(&report), ["run", "pause", "backfill"]);
+        let at = std::time::SystemTime::UNIX_EPOCH;
+        report.paused = Some(crate::control::Pause::new("ana", at, ""));
+        report.edit = Some(Box::new(json!({ "every": "5s" })));
+        assert_eq!(calls(&report), ["run", "resume", "backfill", "reset"]);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(super) enum Place {
     Dead,
     Queues,
     Workers,
+    Schedules,
     Names,
     Workflows,
     Live,
@@ -156,6 +157,7 @@ const LINKS: &[(Place, &str, &str)] = &[
 
 /// Behind `More`.
 const MORE: &[(Place, &str, &str)] = &[
+    (Place::Schedules, "/schedules", "Schedules"),
     (Place::Names, "/names", "Names"),
     (Place::Workflows, "/workflows", "Workflows"),
     (Place::Live, "/live", "Live"),
@@ -170,6 +172,7 @@ impl Place {
             Self::Overview
             | Self::Failures
             | Self::Queues
+            | Self::Schedules
             | Self::Names
             | Self::Operations
             | Self::About => "overview",

@@ -20,6 +20,7 @@ mod ops;
 mod overview;
 mod queues;
 mod range;
+mod schedules;
 mod shown;
 mod task;
 mod tasks;
@@ -48,6 +49,8 @@ pub(super) fn router() -> Router<Pages> {
         .route("/dead/{offset}", get(dead::one))
         .route("/queues", get(queues::show))
         .route("/queues/{name}", get(queues::one))
+        .route("/schedules", get(schedules::show))
+        .route("/schedules/{name}", get(schedules::one))
         .route("/workers", get(workers::show))
         .route("/workers/{name}", get(workers::one))
         .route("/names", get(names::show))

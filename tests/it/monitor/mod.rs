@@ -13,6 +13,7 @@ mod pages;
 mod pause;
 mod resolve;
 mod scene;
+mod schedules;
 mod transfer;
 
 use crate::rig::{PATIENCE, Rig, eventually};

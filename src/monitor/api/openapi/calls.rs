@@ -10,6 +10,7 @@ use super::super::operation::{
     DryRun, NewOperation, Operation, Report, Wanted as WantedOperations,
 };
 use super::super::queue::Queue;
+use super::super::schedule::{Schedules, Span, Whole};
 use super::super::series::{Range, Series};
 use super::super::suggest::{Suggestions, Written};
 use super::super::task::TaskWithAttempts;
@@ -69,6 +70,8 @@ pub(super) const CALLS: &[Call] = &[
     get("/queues", "Queues, as they were seen last", of::<Vec<Queue>>),
     get("/queues/{name}", "A queue, as it was seen last", of::<Queue>),
     get("/workers", "Workers, by their last heartbeat", of::<Vec<Worker>>),
+    get("/schedules", "What the scheduler that leads knows", of::<Schedules>),
+    get("/schedules/{name}", "A schedule, with its last runs", of::<Whole>),
     get("/demand", "How much work waits, asked of the broker now", of::<Demand>)
         .query(of::<Queues>),
     get("/audit", "What people did, the last first", of::<Items<Act>>).query(of::<OfAudit>),
@@ -115,6 +118,13 @@ pub(super) const CALLS: &[Call] = &[
         .body(of::<act::Why>),
     post("/queues/{name}/resume", Operator, "Let a paused queue be consumed again"),
     post("/queues/{name}/purge", Admin, "Delete what waits in a queue"),
+    post("/schedules/{name}/run", Operator, "Send a run now, besides those that are due"),
+    post("/schedules/{name}/pause", Operator, "Send nothing of it until it is resumed")
+        .body(of::<act::Why>),
+    post("/schedules/{name}/resume", Operator, "Go on with it"),
+    post("/schedules/{name}/reset", Operator, "Drop what differs from its file"),
+    post("/schedules/{name}/backfill", Operator, "Send the runs of a span of time again")
+        .body(of::<Span>),
     post("/workers/{name}/order", Operator, "Tell a worker what to do").body(of::<Order>),
     post("/workers/order", Operator, "Tell all workers what to do").body(of::<Order>),
 ];

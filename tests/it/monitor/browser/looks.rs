@@ -1,6 +1,7 @@
 //! Whether everybody can read the pages.
 
 use super::super::scene::Scene;
+use super::super::schedules::lead;
 use super::{Browser, Scripts, axe};
 use crate::rig::eventually;
 use serde_json::json;
@@ -16,6 +17,7 @@ const GONE: &str = "/nothing";
 async fn every_page_is_accessible_in_both_themes_and_widths() {
     let (Some(axe), Some(browser)) = (axe(), Browser::start(Scripts::On).await) else { return };
     let scene = Scene::start().await;
+    let _scheduler = lead(&scene).await;
     let good = scene.run("shop.add", &(1, 2), "SUCCESS").await;
     let bad = scene.run("shop.fail", &("a long argument ".repeat(100),), "FAILURE").await;
     scene.run("shop.wait", &(), "STARTED").await;
@@ -42,6 +44,8 @@ async fn every_page_is_accessible_in_both_themes_and_widths() {
         "/queues/default",
         "/workers",
         &worker,
+        "/schedules",
+        "/schedules/hourly",
         "/names",
         "/names/shop.fail?range=15m",
         "/names?range=24h&sort=run",

@@ -1,0 +1,84 @@
+//! What is done with schedules.
+
+use super::{Actor, Answer, NotRecorded, Outcome, PATIENCE, Reply};
+use crate::control::AskError;
+use crate::control::leader::{self, Command, ask};
+use serde_json::Value;
+use std::time::SystemTime;
+
+/// What is wanted of a schedule.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) enum Wish {
+    /// A run now, besides those that are due.
+    Run,
+    /// Nothing until it is resumed, and why.
+    Pause(String),
+    /// It goes on.
+    Resume,
+    /// It is as in its file again.
+    Reset,
+    /// The runs again that were due after the one and up to the other.
+    Backfill(SystemTime, SystemTime),
+}
+
+impl Wish {
+    /// The word for it.
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Run => "run schedule",
+            Self::Pause(_) => "pause schedule",
+            Self::Resume => "resume schedule",
+            Self::Reset => "reset schedule",
+            Self::Backfill(..) => "backfill schedule",
+        }
+    }
+
+    fn command(self, schedule: String, by: &str) -> Command {
+        match self {
+            Self::Run => Command::Run { schedule },
+            Self::Pause(reason) => Command::Pause { schedule, by: by.to_owned(), reason },
+            Self::Resume => Command::Resume { schedule },
+            Self::Reset => Command::Reset { schedule },
+            Self::Backfill(from, to) => Command::Backfill { schedule, from, to },
+        }
+    }
+}
+
+impl Actor {
+    /// Tells the scheduler that leads.
+    ///
+    /// # Errors
+    /// When it could not be written down; then nothing was done.
+    pub(in super::super) async fn schedule(
+        &self,
+        by: &str,
+        name: String,
+        wish: Wish,
+    ) -> Result<Reply, NotRecorded> {
+        let action = wish.action();
+        let command = wish.command(name.clone(), by);
+        let mut arguments = serde_json::to_value(&command).unwrap_or_default();
+        if let Value::Object(map) = &mut arguments {
+            for said_elsewhere in ["command", "schedule", "by"] {
+                map.remove(said_elsewhere);
+            }
+        }
+        let work = async { vec![answer(ask(&self.0.broker, &command, PATIENCE).await)] };
+        self.act(by, (action, name), arguments, work).await
+    }
+}
+
+fn answer(asked: Result<leader::Answer, AskError>) -> Answer {
+    let who = "scheduler";
+    match asked {
+        Ok(leader::Answer::Done) => Answer::done(who, "it is done, and kept"),
+        Ok(leader::Answer::Sent(runs)) => match runs.as_slice() {
+            [run] => Answer::done(who, format!("task {} is sent", run.id)),
+            runs => Answer::done(who, format!("{} runs are sent", runs.len())),
+        },
+        Ok(leader::Answer::Refused(why)) => Answer::not(who, Outcome::Refused, why),
+        Ok(_) => Answer::not(who, Outcome::Error, "it answered something else"),
+        Err(error @ AskError::Silence(_)) => Answer::not(who, Outcome::NoAnswer, error.to_string()),
+        Err(error) => Answer::not(who, Outcome::Error, error.to_string()),
+    }
+}

@@ -1,0 +1,167 @@
+//! Schedules in the monitor, told of by a real scheduler and changed through it.
+
+use super::scene::Scene;
+use crate::rig::{Browser, Process, Scripts, eventually};
+use celeriac::clock::to_iso;
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
+
+const FILE: &str = r#"
+[broker]
+url = "{url}"
+[ops]
+listen = ""
+socket = ""
+[scheduler]
+name = "beat@test"
+[queues.default]
+[schedules.hourly]
+task = "shop.add"
+args = [1, "<b>"]
+every = "1h"
+[schedules.never]
+task = "shop.fail"
+cron = "0 3 * * *"
+enabled = false
+"#;
+
+/// A scene with a scheduler that leads.
+async fn led() -> (Scene, Process) {
+    let scene = Box::pin(Scene::start()).await;
+    let scheduler = lead(&scene).await;
+    (scene, scheduler)
+}
+
+/// A scheduler that leads, with a schedule `hourly`.
+pub(super) async fn lead(scene: &Scene) -> Process {
+    let mut scheduler = scene.rig.celeriac(&["scheduler"], FILE).await;
+    scheduler.until(": leading").await;
+    eventually("the scheduler to answer", async || {
+        scene.monitor.ask("/api/v1/schedules").await.status() == 200
+    })
+    .await;
+    scheduler
+}
+
+async fn hourly(scene: &Scene) -> Value {
+    scene.monitor.get("/api/v1/schedules").await["items"][0].clone()
+}
+
+async fn page(scene: &Scene, path: &str) -> String {
+    let answer = scene.monitor.ask(path).await;
+    assert_eq!(answer.status(), 200, "{path}");
+    answer.text().await.unwrap()
+}
+
+#[tokio::test]
+async fn without_a_scheduler_it_is_said_plainly() {
+    let scene = Box::pin(Scene::start()).await;
+    let answer = scene.monitor.ask("/api/v1/schedules").await;
+    assert_eq!(answer.status(), 503);
+    let problem: Value = answer.json().await.unwrap();
+    let why = "no scheduler is running: start `celeriac scheduler`";
+    assert_eq!(problem["detail"], why);
+    for path in ["/schedules", "/schedules/hourly"] {
+        let page = page(&scene, path).await;
+        assert!(page.contains("No scheduler answers.") && page.contains(why), "{page}");
+    }
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_is_shown_run_and_given_its_past_runs() {
+    let (scene, _scheduler) = led().await;
+    let known = scene.monitor.get("/api/v1/schedules").await;
+    assert_eq!((&known["leader"], &known["standing_by"]), (&json!("beat@test"), &json!(0)));
+    let (first, second) = (&known["items"][0], &known["items"][1]);
+    assert_eq!((&first["words"], &first["task"]), (&json!("every 1h"), &json!("shop.add")));
+    assert_eq!((&second["name"], &second["is_off"]), (&json!("never"), &json!(true)));
+    assert!(first["next"].is_string() && second["next"].is_null(), "{known}");
+    let list = page(&scene, "/schedules").await;
+    assert!(list.contains("beat@test leads") && list.contains("0 standing by"), "{list}");
+    assert!(list.contains("every 1h") && list.contains(">off<"), "{list}");
+
+    let act = |call: &str| format!("/api/v1/schedules/hourly/{call}");
+    let (status, reply) = scene.monitor.act(&act("run"), &json!({})).await;
+    assert_eq!((status, &reply["status"]), (200, &json!("done")), "{reply}");
+    let said = reply["results"][0]["detail"].as_str().unwrap().to_owned();
+    let id = said.strip_prefix("task ").unwrap().strip_suffix(" is sent").unwrap();
+    scene.monitor.until(id, "SUCCESS").await;
+
+    let from = to_iso(SystemTime::now() - Duration::from_secs(3 * 3600));
+    let (status, reply) = scene.monitor.act(&act("backfill"), &json!({ "from": from })).await;
+    assert_eq!((status, &reply["results"][0]["detail"]), (200, &json!("3 runs are sent")));
+    let whole = scene.monitor.get("/api/v1/schedules/hourly").await;
+    assert_eq!((&whole["args"], whole["past"].as_array().unwrap().len()), (&json!([1, "<b>"]), 50));
+    for run in &whole["past"].as_array().unwrap()[..3] {
+        scene.monitor.until(run["id"].as_str().unwrap(), "SUCCESS").await;
+    }
+    let shown = page(&scene, "/schedules/hourly").await;
+    let last = format!("<a href=\"/tasks/{}\">", whole["past"][0]["id"].as_str().unwrap());
+    assert!(shown.contains(&last) && shown.contains("not told of"), "{shown}");
+    assert!(shown.contains("&lt;b&gt;") && !shown.contains("\"<b>"), "{shown}");
+
+    let wrong = json!({ "from": "yesterday" });
+    let (status, problem) = scene.monitor.act(&act("backfill"), &wrong).await;
+    assert_eq!((status, &problem["field"]), (400, &json!("from")));
+    let long = json!({ "from": "2020-01-01T00:00:00Z" });
+    let (status, reply) = scene.monitor.act(&act("backfill"), &long).await;
+    assert_eq!((status, &reply["status"]), (409, &json!("refused")), "{reply}");
+    let (status, reply) = scene.monitor.act("/api/v1/schedules/none/run", &json!({})).await;
+    assert!(status == 409 && reply.to_string().contains("has no schedule `none`"), "{reply}");
+    for path in ["/schedules/none", "/api/v1/schedules/none"] {
+        assert_eq!(scene.monitor.ask(path).await.status(), 404, "{path}");
+    }
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_is_paused_with_a_reason_and_an_edit_is_dropped() {
+    let (scene, _scheduler) = led().await;
+    let act = |call: &str| format!("/api/v1/schedules/hourly/{call}");
+    let why = json!({ "reason": "database moves" });
+    let (status, reply) = scene.monitor.act(&act("pause"), &why).await;
+    assert_eq!((status, &reply["status"]), (200, &json!("done")), "{reply}");
+    let paused = hourly(&scene).await["paused"].clone();
+    assert_eq!((&paused["by"], &paused["reason"]), (&json!("local"), &json!("database moves")));
+    for path in ["/schedules", "/schedules/hourly"] {
+        assert!(page(&scene, path).await.contains("(database moves)"), "{path}");
+    }
+    scene.monitor.act(&act("resume"), &json!({})).await;
+    assert!(hourly(&scene).await["paused"].is_null());
+
+    let edit = ["schedule", "edit", "hourly", "every = \"2h\""];
+    let mut edited = Process::celeriac(&edit, scene.rig.folder());
+    assert!(edited.ended(crate::rig::PATIENCE).await.success(), "{}", edited.output());
+    let shown = page(&scene, "/schedules/hourly").await;
+    assert!(shown.contains("every 2h") && shown.contains("on, edited"), "{shown}");
+    let (_, reply) = scene.monitor.act(&act("reset"), &json!({})).await;
+    assert_eq!(reply["status"], "done", "{reply}");
+    assert_eq!(hourly(&scene).await["words"], "every 1h");
+    eventually("the audit", async || {
+        let audit = scene.monitor.get("/api/v1/audit?target=hourly").await;
+        let acts = audit["items"].as_array().unwrap().iter();
+        acts.filter(|it| it["ended"].is_string()).count() == 3
+    })
+    .await;
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn the_buttons_of_a_schedule_do_what_they_say() {
+    let Some(browser) = Browser::start(Scripts::On).await else { return };
+    let (scene, _scheduler) = led().await;
+    browser.open(&scene.monitor.url("/schedules/hourly")).await;
+    browser.click("[data-act$='/pause']").await;
+    browser.write("dialog[open] input", "database moves").await;
+    browser.click("dialog[open] button[value=yes]").await;
+    browser
+        .until("document.querySelector('.verdict').textContent.includes('(database moves)')")
+        .await;
+    browser.click("[data-act$='/resume']").await;
+    browser.until("!document.querySelector('.verdict').textContent.includes('paused')").await;
+    browser.click("[data-act$='/run']").await;
+    browser.until("document.querySelector('.toast')?.textContent.includes(' is sent')").await;
+    browser.close().await;
+    scene.stop().await;
+}
