@@ -62,7 +62,7 @@ impl Gauges {
         let all = State::ALL.map(|state| {
             (state.as_str().to_lowercase(), self.tasks.get(&state).copied().unwrap_or_default())
         });
-        family(to, "celeriac_tasks", help, "state", all)
+        family(to, "celeriac_store_tasks", help, "state", all)
     }
 
     fn queues(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -52,6 +52,12 @@ impl Histogram {
         (first..end).map(|at| (bounds(at).1, self.0[at]))
     }
 
+    /// Every bucket: up to which duration it goes, the last one to any, and how many it counted.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Option<Micros>, u32)> {
+        let to = |at: usize| (at + 1 < BUCKETS).then(|| bounds(at).1);
+        self.0.iter().enumerate().map(move |(at, count)| (to(at), *count))
+    }
+
     /// As it stands in the index: nothing for a histogram without counts.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let used = self.0.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);

@@ -219,7 +219,8 @@ impl Ingest {
         let newest = batch.changes.iter().filter_map(Change::told).max();
         let online = batch.changes.iter().filter_map(Change::online);
         let online: Vec<_> = online.map(str::to_owned).collect();
-        self.index.write(move |writer| writer.apply(&batch)).await?;
+        let totals = self.index.write(move |writer| writer.apply(&batch)).await?;
+        self.status.count(&totals);
         if let Some(newest) = newest {
             self.status.applied(events, newest, self.clock.now());
         }

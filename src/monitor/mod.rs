@@ -26,6 +26,7 @@ mod schedules;
 mod settings;
 mod state;
 mod status;
+mod totals;
 mod transfer;
 mod tree;
 

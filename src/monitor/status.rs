@@ -2,6 +2,7 @@
 
 use super::change::{Micros, micros};
 use super::gauges::Gauges;
+use super::totals::{Batch, Totals};
 use crate::metrics::{counter, gauge, truth};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -30,6 +31,8 @@ struct Inner {
     newest: AtomicI64,
     /// When the last batch was applied.
     applied: AtomicI64,
+    /// What tasks came to.
+    totals: Mutex<Totals>,
     /// What was seen last of everything else.
     gauges: Mutex<Gauges>,
 }
@@ -71,6 +74,10 @@ impl Status {
 
     pub(super) fn set_gauges(&self, gauges: Gauges) {
         *self.0.gauges.lock().unwrap_or_else(PoisonError::into_inner) = gauges;
+    }
+
+    pub(super) fn count(&self, batch: &Batch) {
+        self.0.totals.lock().unwrap_or_else(PoisonError::into_inner).add(batch);
     }
 
     pub(super) fn set_reading(&self, reading: bool) {
@@ -115,6 +122,8 @@ impl Collector for Status {
             self.is_reading(),
         )?;
         let gauges = self.0.gauges.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        gauges.encode(to)
+        gauges.encode(to)?;
+        let totals = self.0.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        totals.encode(to)
     }
 }

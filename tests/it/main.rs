@@ -39,4 +39,5 @@ mod worker;
 mod workflows;
 
 mod definitions;
+mod deploy;
 mod harness;

@@ -7,6 +7,7 @@ use super::super::failure::signature;
 use super::super::ingest::Source;
 use super::super::record::{Attempt, Record, Turn};
 use super::super::state::State;
+use super::super::totals;
 use super::series::Counts;
 use super::writer::{Writer, note_offset};
 use super::{IndexError, audit, dead, resolution, workers};
@@ -41,8 +42,8 @@ struct Loaded {
 const HOUR: Micros = 3_600_000_000;
 
 impl Writer {
-    /// Applies a batch, and notes that it was.
-    pub(in super::super) fn apply(&mut self, batch: &Batch) -> Result<(), IndexError> {
+    /// Applies a batch, and notes that it was; what it came to.
+    pub(in super::super) fn apply(&mut self, batch: &Batch) -> Result<totals::Batch, IndexError> {
         self.transact(|transaction, words| {
             let mut tasks: HashMap<&str, Loaded> = HashMap::new();
             let mut counts = Counts::default();
@@ -58,7 +59,8 @@ impl Writer {
                         let Some(task) = tasks.get_mut(step.id.as_str()) else { continue };
                         if let Some(turn) = task.record.take(step, *clock, words)? {
                             counts.add(&task.record, &turn);
-                            failed(transaction, &mut task.record, step, &turn)?;
+                            let kind = failed(transaction, &mut task.record, step, &turn)?;
+                            kind.into_iter().for_each(|kind| counts.fail(&task.record, kind));
                         }
                     }
                 }
@@ -72,9 +74,8 @@ impl Writer {
                 keep(transaction, &mut task)?;
             }
             count_states(transaction, tally)?;
-            counts.keep(transaction)?;
             note_offset(transaction, batch.source, batch.next)?;
-            Ok(())
+            Ok(counts.keep(transaction)?)
         })
     }
 }
@@ -90,14 +91,14 @@ fn in_order(tasks: HashMap<&str, Loaded>) -> Vec<(Micros, Loaded)> {
     tasks
 }
 
-/// Notes a failure with those that are like it.
+/// Notes a failure with those that are like it; the exception's type.
 fn failed(
     transaction: &Transaction<'_>,
     record: &mut Record,
     step: &Step,
     turn: &Turn,
-) -> Result<(), IndexError> {
-    let (State::Failure, Some(error)) = (turn.state, &record.error) else { return Ok(()) };
+) -> Result<Option<String>, IndexError> {
+    let (State::Failure, Some(error)) = (turn.state, &record.error) else { return Ok(None) };
     let signature = signature(error);
     let mut note = transaction.prepare_cached(
         "INSERT INTO failure (title, kind, count, open, first, last) VALUES (?1, ?2, 1, 0, ?3, ?3)
@@ -112,7 +113,7 @@ fn failed(
     hour.execute((id, step.at - step.at % HOUR, record.name.unwrap_or_default()))?;
     record.failure = Some(id);
     record.resolved = resolution::of(transaction, &signature.title, &record.id, step.at)?;
-    Ok(())
+    Ok(Some(signature.kind))
 }
 
 impl Loaded {

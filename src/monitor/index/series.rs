@@ -4,6 +4,7 @@ use super::super::change::Micros;
 use super::super::histogram::Histogram;
 use super::super::record::{Record, Turn, Word};
 use super::super::state::State;
+use super::super::totals::{Batch, Exceptions, Took, Turns};
 use super::IndexError;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use std::collections::HashMap;
@@ -15,7 +16,20 @@ pub(super) const STEPS: [Micros; 3] = [10 * SECOND, 60 * SECOND, 3_600 * SECOND]
 
 /// What one batch adds.
 #[derive(Debug, Default)]
-pub(super) struct Counts(HashMap<Key, Count>);
+pub(super) struct Counts {
+    stretches: HashMap<Key, Count>,
+    /// The same without time, for metrics.
+    turns: HashMap<(Word, Word, State), Sum>,
+    /// Failures by the name of the task and the exception's type.
+    exceptions: HashMap<(Word, String), u64>,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    count: u64,
+    wait: Took,
+    run: Took,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
@@ -35,10 +49,15 @@ struct Count {
 
 impl Counts {
     pub(super) fn add(&mut self, record: &Record, turn: &Turn) {
+        let (name, queue) = (record.name.unwrap_or(0), record.queue.unwrap_or(0));
+        let sum = self.turns.entry((name, queue, turn.state)).or_default();
+        sum.count += 1;
+        turn.wait.into_iter().for_each(|wait| sum.wait.add(wait));
+        turn.run.into_iter().for_each(|run| sum.run.add(run));
         for step in STEPS {
-            let (name, queue) = (record.name.unwrap_or(0), record.queue.unwrap_or(0));
             let at = turn.at - turn.at % step;
-            let count = self.0.entry(Key { step, at, name, queue, state: turn.state }).or_default();
+            let key = Key { step, at, name, queue, state: turn.state };
+            let count = self.stretches.entry(key).or_default();
             count.count += 1;
             if let Some(wait) = turn.wait {
                 count.wait.add(wait);
@@ -49,7 +68,26 @@ impl Counts {
         }
     }
 
-    pub(super) fn keep(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    /// Counts a failure with an exception of the type `kind`.
+    pub(super) fn fail(&mut self, record: &Record, kind: String) {
+        *self.exceptions.entry((record.name.unwrap_or(0), kind)).or_default() += 1;
+    }
+
+    /// Writes what was counted into the index, and gives it for metrics.
+    pub(super) fn keep(self, transaction: &Transaction<'_>) -> rusqlite::Result<Batch> {
+        let mut text = transaction.prepare_cached("SELECT text FROM word WHERE id = ?1")?;
+        let mut text = |word: Word| -> rusqlite::Result<String> {
+            let text: Option<String> = text.query_row([word], |row| row.get(0)).optional()?;
+            Ok(text.unwrap_or_default())
+        };
+        let mut batch = Batch::default();
+        for ((name, queue, state), Sum { count, wait, run }) in self.turns {
+            let (name, queue) = (text(name)?, text(queue)?);
+            batch.turns.push(Turns { name, queue, state, count, wait, run });
+        }
+        for ((name, kind), count) in self.exceptions {
+            batch.exceptions.push(Exceptions { name: text(name)?, kind, count });
+        }
         let mut find = transaction.prepare_cached(
             "SELECT count, wait, run FROM series
              WHERE step = ?1 AND at = ?2 AND name = ?3 AND queue = ?4 AND state = ?5",
@@ -57,7 +95,7 @@ impl Counts {
         let mut write = transaction.prepare_cached(
             "INSERT OR REPLACE INTO series VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?;
-        for (key, mut count) in self.0 {
+        for (key, mut count) in self.stretches {
             let (step, at, state) = (key.step, key.at, key.state.code());
             let found = find.query_row((step, at, key.name, key.queue, state), |row| {
                 Ok((row.get::<_, i64>(0)?, histogram(row, 1)?, histogram(row, 2)?))
@@ -70,7 +108,7 @@ impl Counts {
             let (wait, run) = (count.wait.to_bytes(), count.run.to_bytes());
             write.execute((step, at, key.name, key.queue, state, count.count, wait, run))?;
         }
-        Ok(())
+        Ok(batch)
     }
 }
 

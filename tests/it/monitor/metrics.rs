@@ -14,9 +14,14 @@ async fn prometheus_sees_tasks_queues_workers_and_dead_letters() {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scene.monitor.status.clone()));
     let lines = [
-        "celeriac_tasks{state=\"success\"} 1",
-        "celeriac_tasks{state=\"failure\"} 1",
-        "celeriac_tasks{state=\"started\"} 0",
+        "celeriac_store_tasks{state=\"success\"} 1",
+        "celeriac_store_tasks{state=\"failure\"} 1",
+        "celeriac_store_tasks{state=\"started\"} 0",
+        "celeriac_tasks_total{name=\"shop.fail\",queue=\"default\",outcome=\"failure\"} 1",
+        "celeriac_tasks_total{name=\"shop.fail\",queue=\"default\",outcome=\"retry\"} 1",
+        "celeriac_task_exceptions_total{name=\"shop.fail\",exception=\"CardDeclined\"} 1",
+        "celeriac_task_run_seconds_count{name=\"shop.add\"} 1",
+        "celeriac_task_wait_seconds_count{queue=\"default\"} 2",
         "celeriac_queue_ready{queue=\"default\"} 0",
         "celeriac_queue_consumers{queue=\"default\"} 1",
         "celeriac_dead_letters{state=\"open\"} 1",
