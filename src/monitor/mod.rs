@@ -10,6 +10,7 @@ mod api;
 mod audit;
 mod change;
 mod depths;
+mod edit;
 mod failure;
 mod feed;
 mod gauges;

@@ -2,7 +2,7 @@
 
 use super::{Actor, Answer, NotRecorded, Outcome, Reply};
 use crate::archive::{DeadLetter, Done, Requeue, RequeueError, Retries};
-use crate::broker::PublishError;
+use crate::broker::{PublishError, RawMessage};
 use serde_json::json;
 
 impl Actor {
@@ -27,6 +27,24 @@ impl Actor {
             answers
         };
         self.act(by, ("requeue", named(&letters)), arguments, work).await
+    }
+
+    /// Publishes the message of one letter again, with what was changed in it named in the audit.
+    ///
+    /// # Errors
+    /// When it could not be written down; then nothing was done.
+    pub(in super::super) async fn run_again(
+        &self,
+        by: &str,
+        (letter, message): (DeadLetter, RawMessage),
+        queue: Option<String>,
+        changed: &[&str],
+    ) -> Result<Reply, NotRecorded> {
+        let arguments = json!({ "offsets": [letter.offset], "queue": queue, "changed": changed });
+        let target = named(std::slice::from_ref(&letter));
+        let how = Requeue { rate: None, retries: Retries::Reset, queue, by: by.to_owned() };
+        let work = async { vec![self.0.archive.requeue_one(&letter, message, &how).await.into()] };
+        self.act(by, ("requeue", target), arguments, work).await
     }
 
     /// Marks dead letters as not to be looked at any more.

@@ -94,6 +94,15 @@ pub(super) enum Outcome {
 #[error("nothing was done, because it could not be written down: {0}")]
 pub(super) struct NotRecorded(#[from] PublishError);
 
+impl Reply {
+    /// What the first of those says who had to do something.
+    pub(super) fn told(&self) -> String {
+        let first = self.results.first();
+        let detail = first.and_then(|answer| answer.detail.clone());
+        detail.unwrap_or_else(|| self.status.as_str().replace('_', " "))
+    }
+}
+
 impl Answer {
     fn done(who: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { who: who.into(), outcome: Outcome::Done, detail: Some(detail.into()) }

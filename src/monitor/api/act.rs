@@ -4,9 +4,9 @@ use super::super::access::{Admin, Operator};
 use super::super::act::{NotRecorded, Order, Outcome, Reply};
 use super::super::http::Pages;
 use super::super::index::resolution::Kind;
-use super::super::index::{dead, tasks};
+use super::super::index::tasks;
 use super::super::state::State as Ended;
-use super::Problem;
+use super::{Problem, again};
 use crate::archive::DeadLetter;
 use crate::control::Reach;
 use axum::extract::rejection::JsonRejection;
@@ -15,7 +15,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use rusqlite::types::Value;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -29,7 +28,7 @@ type Answered = Result<Reply, Problem>;
 /// The routes.
 pub(super) fn router() -> Router<Pages> {
     Router::new()
-        .route("/tasks/{id}/retry", post(retry))
+        .route("/tasks/{id}/retry", post(again::retry))
         .route("/tasks/{id}/revoke", post(revoke))
         .route("/tasks/{id}/terminate", post(terminate))
         .route("/tasks/{id}/resolve", post(resolve))
@@ -50,26 +49,6 @@ pub(super) struct Letters {
     offsets: BTreeSet<u64>,
     /// Instead of the queue that each came from.
     queue: Option<String>,
-}
-
-async fn retry(
-    State(pages): State<Pages>,
-    Operator(person): Operator,
-    Path(id): Path<String>,
-) -> Answered {
-    let wanted = id.clone();
-    let newest = pages
-        .index
-        .read(move |index| dead::list(index, ("id = ?", vec![Value::Text(wanted)]), None, 1));
-    let Some(letter) = newest.await?.0.pop() else {
-        return Err(Problem::conflict(format!(
-            "the message of task {id} is not in the archive: only what was given up is kept whole; \
-             send it anew with `celeriac send`"
-        )));
-    };
-    let offset = u64::try_from(letter.offset).unwrap_or_default();
-    let letters = letters(&pages, &BTreeSet::from([offset])).await?;
-    Ok(pages.actor.requeue(&person.name, letters, None).await?)
 }
 
 async fn revoke(

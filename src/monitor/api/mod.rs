@@ -4,6 +4,7 @@
 //! opaque. What goes wrong is told as `application/problem+json` (RFC 9457).
 
 mod act;
+pub(super) mod again;
 mod dead;
 mod event;
 mod failure;

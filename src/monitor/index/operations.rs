@@ -212,6 +212,22 @@ fn keep(
     transaction.query_row("SELECT n FROM operation WHERE id = ?1", [&begun.id], |row| row.get(0))
 }
 
+/// Deletes operations that are over since before then, with their reports; those too of which
+/// nothing more was told.
+pub(super) fn prune(transaction: &Transaction<'_>, before: Micros) -> rusqlite::Result<()> {
+    let mut old = transaction.prepare_cached(
+        "SELECT n FROM operation WHERE ended < ?1 OR (phase = 'unknown' AND begun < ?1)",
+    )?;
+    let old = old.query_map([before], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    for n in old {
+        transaction.execute("DELETE FROM operation WHERE n = ?1", [n])?;
+        for table in ["operation_target", "operation_skip", "operation_failure"] {
+            transaction.execute(&format!("DELETE FROM {table} WHERE operation = ?1"), [n])?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes in what the audit says of an operation: one of ours is known already.
 pub(super) fn note_begun(transaction: &Transaction<'_>, begun: &Begun) -> rusqlite::Result<()> {
     let plan: Option<Plan> = serde_json::from_value(begun.arguments.clone()).ok();

@@ -3,7 +3,7 @@
 use super::super::change::{Micros, micros};
 use super::super::state::State;
 use super::series::STEPS;
-use super::{IndexError, Writer};
+use super::{IndexError, Writer, operations};
 use rusqlite::Transaction;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 pub(in super::super) struct Keep {
     /// Tasks that have succeeded.
     pub(in super::super) success: Duration,
-    /// All other tasks, and counts by the hour.
+    /// All other tasks, counts by the hour, and operations that have ended.
     pub(in super::super) other: Duration,
     /// Dead letters: as long as the archive has them.
     pub(in super::super) dead: Duration,
@@ -42,6 +42,7 @@ impl Writer {
             transaction.prepare_cached(hours)?.execute([before(keep.other)])?;
             let dead = "DELETE FROM dead WHERE at < ?1";
             transaction.prepare_cached(dead)?.execute([before(keep.dead)])?;
+            operations::prune(transaction, before(keep.other))?;
             let mut gone = 0;
             for state in State::ALL {
                 let age = if state == State::Success { keep.success } else { keep.other };
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn what_is_old_goes_and_what_is_young_stays() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("schema.sql")).unwrap();
+        super::super::MIGRATIONS.iter().for_each(|it| connection.execute_batch(it).unwrap());
         let day = 86_400_000_000_i64;
         for (n, age, state) in
             [(1, 9, State::Success), (2, 9, State::Failure), (3, 1, State::Success)]
@@ -117,12 +118,25 @@ mod tests {
                 connection.execute(sql, (step, changed)).unwrap_or_default();
             }
         }
+        for (n, age, phase) in
+            [(1, 31, "done"), (2, 29, "done"), (3, 31, "unknown"), (4, 31, "paused")]
+        {
+            let at = 100 * day - age * day;
+            let ended = (phase == "done").then_some(at);
+            let sql = "INSERT INTO operation VALUES (?1, ?1, '', '', 1, NULL, '', ?2, 0, 0, 0, 0, 0, 0, ?3, ?4)";
+            connection.execute(sql, (n, phase, at, ended)).unwrap();
+            let sql = "INSERT INTO operation_failure VALUES (?1, 0, '', '', '')";
+            connection.execute(sql, [n]).unwrap();
+        }
         let mut writer = Writer::new(connection).unwrap();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100 * 86_400);
         let days = |days: u64| Duration::from_secs(days * 86_400);
         let keep = Keep { success: days(7), other: days(30), dead: days(7) };
         assert_eq!(writer.prune(now, keep, 10).unwrap(), 1, "the old success");
         assert_eq!(rows(&writer, "task"), 2);
+        assert_eq!(rows(&writer, "operation WHERE n IN (2, 4)"), 2, "what is young or goes on");
+        assert_eq!(rows(&writer, "operation"), 2);
+        assert_eq!(rows(&writer, "operation_failure"), 2);
         assert_eq!(rows(&writer, "series WHERE step = 10000000"), 0, "ten seconds, for hours");
         assert_eq!(rows(&writer, "series WHERE step = 60000000"), 1, "minutes, for two days");
         assert_eq!(rows(&writer, "series WHERE step = 3600000000"), 2, "hours, for the history");

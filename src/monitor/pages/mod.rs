@@ -6,6 +6,7 @@
 
 mod about;
 mod acts;
+mod again;
 mod assets;
 mod audit;
 mod bulk;
@@ -44,6 +45,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/", get(overview::show))
         .route("/tasks", get(tasks::show))
         .route("/tasks/{id}", get(task::show))
+        .route("/tasks/{id}/again", get(again::show).post(again::run))
         .route("/failures", get(failures::show))
         .route("/dead", get(dead::show))
         .route("/dead/{offset}", get(dead::one))

@@ -5,6 +5,7 @@ use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index::failures::FailureRow;
 use super::super::index::{self, AttemptRow, IndexError, TaskRow};
+use super::super::settings::Role;
 use super::super::state::State;
 use super::acts::{self, Act};
 use super::frame::{Facts, Frame, Place};
@@ -29,6 +30,8 @@ struct Page {
     mark: Html,
     verdict: Html,
     acts: Vec<Act>,
+    /// Where it is run again otherwise, for who may.
+    again: Option<String>,
     timeline: Html,
     error: Option<String>,
     times: Vec<Fact>,
@@ -87,6 +90,7 @@ pub(super) async fn show(
         id: shown::plain(&task.id),
         mark: shown::state(task.state),
         acts: acts::allowed(&person, possible(task, found.is_archived)),
+        again: again(&person, task, found.is_archived),
         verdict: verdict(task, &found.attempts, now),
         timeline: timeline(task, &found.attempts, now),
         error: task.error.as_deref().filter(|_| is_bad && !is_told).map(shown::plain),
@@ -96,6 +100,12 @@ pub(super) async fn show(
         facts: facts(task, found.failure.as_ref(), now),
         workflow: Drawn::new(&found.workflow, task.root.as_deref().unwrap_or(&task.id), &task.id),
     })
+}
+
+fn again(person: &Person, task: &TaskRow, is_archived: bool) -> Option<String> {
+    let has_ended = !task.state.is_open() && task.state != State::Success;
+    let may = is_archived && has_ended && person.role >= Role::Operator;
+    may.then(|| format!("/tasks/{}/again", shown::in_address(&task.id)))
 }
 
 /// What can be done with a task.

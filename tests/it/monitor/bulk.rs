@@ -17,19 +17,19 @@ use tempfile::TempDir;
 const OPERATIONS: &str = "/api/v1/operations";
 
 /// An archive with letters in it.
-struct Shelf {
+pub(super) struct Shelf {
     rig: Rig,
-    broker: Broker,
+    pub(super) broker: Broker,
     archive: Archive,
     /// Where the monitor has its index.
     folder: TempDir,
 }
 
 /// Bodies by the id of their task.
-type Bodies = BTreeMap<String, Vec<u8>>;
+pub(super) type Bodies = BTreeMap<String, Vec<u8>>;
 
 impl Shelf {
-    async fn set_up() -> Self {
+    pub(super) async fn set_up() -> Self {
         let (rig, folder) = (Rig::start().await, tempfile::tempdir().unwrap());
         let settings = settings(QueueKind::Quorum);
         let broker = declared(&rig, &settings).await;
@@ -37,16 +37,18 @@ impl Shelf {
         Self { rig, broker, archive, folder }
     }
 
-    async fn monitor(&self) -> Shown {
+    pub(super) async fn monitor(&self) -> Shown {
         Box::pin(Shown::start(&self.rig, self.folder.path())).await
     }
 
     /// Gives up so many tasks, each with a body of its own.
-    async fn bury(&self, many: usize, queue: &str, error: &str) -> Bodies {
+    pub(super) async fn bury(&self, many: usize, queue: &str, error: &str) -> Bodies {
         let letters = (0..many).map(|number| async move {
             let mut envelope = envelope("mail.send", Vec::new());
             let body = format!("[[{number},\"\\u00fc\"], {{}},{{}}]").into_bytes();
             envelope.body = body.clone().into();
+            envelope.properties.content_type = Some("application/json".to_owned());
+            envelope.properties.content_encoding = Some("utf-8".to_owned());
             let id = envelope.headers.id.to_string();
             let message = RawMessage::try_new(names::TASKS, queue, &envelope).unwrap();
             let burial = Burial {
@@ -82,7 +84,7 @@ impl Shelf {
 }
 
 /// Waits until so many letters are in the index.
-async fn shelved(monitor: &Shown, many: usize) {
+pub(super) async fn shelved(monitor: &Shown, many: usize) {
     eventually("the letters are in the index", async || {
         monitor.get("/api/v1/dead?limit=1").await["open"] == many
     })
@@ -311,7 +313,11 @@ async fn letters_are_discarded_and_what_is_asked_wrongly_is_not_begun() {
 }
 
 /// What a browser sends with a form of ours when it runs no script.
-async fn submit(monitor: &Shown, path: &str, form: &[(&str, &str)]) -> reqwest::Response {
+pub(super) async fn submit(
+    monitor: &Shown,
+    path: &str,
+    form: &[(&str, &str)],
+) -> reqwest::Response {
     filled(monitor, path, form).header("sec-fetch-site", "same-origin").send().await.unwrap()
 }
 

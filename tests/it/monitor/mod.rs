@@ -2,6 +2,7 @@
 
 mod access;
 mod act;
+mod again;
 mod away;
 mod browser;
 mod bulk;

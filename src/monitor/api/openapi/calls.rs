@@ -1,6 +1,7 @@
 //! The calls, in the order in which the document has them.
 
 use super::super::super::act::{Order, Reply};
+use super::super::super::edit::Edits;
 use super::super::super::live;
 use super::super::dead::{Act, LetterList, Of as OfAudit, Wanted as WantedLetters};
 use super::super::event::{Events, Wanted as WantedEvents};
@@ -90,7 +91,8 @@ pub(super) const CALLS: &[Call] = &[
         body: None,
         answer: Kind::Events,
     },
-    post("/tasks/{id}/retry", Operator, "Run again what was given up, with its own message"),
+    post("/tasks/{id}/retry", Operator, "Run again what was given up, as it was sent or otherwise")
+        .body(of::<Edits>),
     post("/tasks/{id}/revoke", Operator, "Have workers not begin it"),
     post("/tasks/{id}/terminate", Operator, "End it while it runs"),
     post("/tasks/{id}/resolve", Operator, "Say that its failure is dealt with"),

@@ -27,18 +27,26 @@ async fn every_page_is_accessible_in_both_themes_and_widths() {
     assert_eq!(scene.monitor.act(order, &grow).await.0, 200);
     eventually("the record", async || scene.page("/audit").await.contains("grow")).await;
     scene.tell_of_a_workflow().await;
+    let (operations, discard) = ("/api/v1/operations", json!({"action": "discard"}));
+    let begun = scene.monitor.act(operations, &discard).await.1;
+    let operation = format!("/ops/{}", begun["id"].as_str().unwrap());
+    eventually("its end", async || scene.page(&operation).await.contains(">DONE<")).await;
     let worker = scene.monitor.get("/api/v1/workers").await[0]["name"].as_str().unwrap().to_owned();
     let (good, bad) = (format!("/tasks/{good}"), format!("/tasks/{bad}"));
+    let again = format!("{bad}/again");
     let worker = format!("/workers/{worker}");
     let paths = [
         "/",
         "/tasks",
         "/tasks?q=quue:x",
         "/tasks?q=state:revoked%20name:x",
+        "/tasks?q=state:failure",
         &good,
         &bad,
+        &again,
         "/failures",
-        "/dead",
+        "/failures?resolved=true",
+        "/dead?q=state:all",
         "/dead/0",
         "/queues",
         "/queues/default",
@@ -55,6 +63,10 @@ async fn every_page_is_accessible_in_both_themes_and_widths() {
         "/live?q=evnt:x",
         "/audit",
         "/audit?q=outcome:donne",
+        "/ops",
+        &operation,
+        "/ops/new?action=revoke&q=state:started",
+        "/ops/new?action=requeue&q=quue:x",
         "/about",
         GONE,
     ];
