@@ -5,6 +5,7 @@
 //! taking events in costs the same with and without it.
 
 use super::change::Micros;
+use super::redact::Redact;
 use crate::events::Told;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,10 +41,10 @@ struct Ring {
 
 impl Feed {
     /// Takes what was told, when it is `now`.
-    pub(super) fn take(&self, told: &[Told], now: Micros) {
+    pub(super) fn take(&self, told: &[Told], redact: &Redact, now: Micros) {
         let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for it in told.iter().filter(|it| it.kind != "worker-heartbeat") {
-            ring.take(it, now / SECOND);
+            ring.take(it, redact, now / SECOND);
         }
     }
 
@@ -55,7 +56,7 @@ impl Feed {
 }
 
 impl Ring {
-    fn take(&mut self, told: &Told, second: i64) {
+    fn take(&mut self, told: &Told, redact: &Redact, second: i64) {
         if second != self.second {
             (self.second, self.came) = (second, 0);
         }
@@ -67,12 +68,12 @@ impl Ring {
         if self.events.len() == KEPT {
             self.events.pop_front();
         }
-        self.events.push_back(Arc::new(brief(told)));
+        self.events.push_back(Arc::new(brief(told, redact)));
     }
 }
 
-fn brief(told: &Told) -> Told {
-    let keep = |field: &&str| Some(((*field).to_owned(), short(told.fields.get(*field)?)));
+fn brief(told: &Told, redact: &Redact) -> Told {
+    let keep = |field: &&str| Some(((*field).to_owned(), short(told.fields.get(*field)?, redact)));
     Told {
         kind: cut(&told.kind),
         hostname: cut(&told.hostname),
@@ -82,9 +83,9 @@ fn brief(told: &Told) -> Told {
     }
 }
 
-fn short(value: &Value) -> Value {
+fn short(value: &Value, redact: &Redact) -> Value {
     match value {
-        Value::String(text) => Value::String(cut(text)),
+        Value::String(text) => Value::String(redact.text(&cut(text))),
         Value::Number(_) | Value::Bool(_) => value.clone(),
         _ => Value::Null,
     }
@@ -111,8 +112,9 @@ mod tests {
     #[test]
     fn the_newest_are_first_short_and_without_heartbeats() {
         let feed = Feed::default();
-        feed.take(&[told("task-started", "a"), told("worker-heartbeat", "")], 0);
-        feed.take(&[told("task-failed", "b")], 0);
+        let redact = Redact::default();
+        feed.take(&[told("task-started", "a"), told("worker-heartbeat", "")], &redact, 0);
+        feed.take(&[told("task-failed", "b")], &redact, 0);
         let (events, left_out) = feed.latest();
         let kinds: Vec<_> = events.iter().map(|it| it.kind.as_str()).collect();
         assert_eq!((kinds.as_slice(), left_out), (["task-failed", "task-started"].as_slice(), 0));
@@ -125,10 +127,11 @@ mod tests {
         let feed = Feed::default();
         let many: Vec<_> =
             (0..EACH_SECOND + 10).map(|n| told("task-sent", &n.to_string())).collect();
-        feed.take(&many, 0);
+        let redact = Redact::default();
+        feed.take(&many, &redact, 0);
         assert_eq!(feed.latest().1, 10);
         for second in 1..4 {
-            feed.take(&many[..900], second * SECOND);
+            feed.take(&many[..900], &redact, second * SECOND);
         }
         let (events, left_out) = feed.latest();
         assert_eq!((events.len(), left_out), (KEPT, 10), "the next second takes again");

@@ -8,6 +8,7 @@ use super::audit::Record;
 use super::change::{Beat, Change, Micros, change, micros};
 use super::feed::Feed;
 use super::index::{Batch, Index, IndexError};
+use super::redact::Redact;
 use super::status::Status;
 use crate::archive::Entry;
 use crate::broker::{AckPolicy, Broker, Consume, Deliveries, Delivery, RawMessage, StreamStart};
@@ -57,6 +58,7 @@ pub(super) struct Ingest {
     pub(super) repair: Topology,
     pub(super) index: Index,
     pub(super) feed: Feed,
+    pub(super) redact: Redact,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) status: Status,
     /// Told after every batch what it was about.
@@ -183,8 +185,10 @@ impl Ingest {
         match self.source {
             Source::Events => {
                 let told = events::read(&message).map_err(|error| error.to_string())?;
+                let first = changes.len();
                 changes.extend(told.iter().filter_map(change));
-                self.feed.take(&told, micros(self.clock.now()));
+                changes[first..].iter_mut().for_each(|change| self.redact.apply(change));
+                self.feed.take(&told, &self.redact, micros(self.clock.now()));
             }
             Source::Dead => changes.push(Change::Dead(Entry::read(offset, message))),
             Source::Audit => changes.push(Change::Audit(Record::read(&message)?)),

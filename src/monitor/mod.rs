@@ -23,6 +23,7 @@ mod live;
 mod operations;
 mod pages;
 mod record;
+mod redact;
 mod schedules;
 mod settings;
 mod state;
@@ -51,6 +52,7 @@ use gauges::Gauges;
 use index::{Index, Keep};
 use ingest::{Ingest, News, Source};
 use operations::Operations;
+use redact::Redact;
 use schedules::Schedules;
 use std::io;
 use std::sync::Arc;
@@ -99,6 +101,9 @@ pub enum MonitorError {
         "set monitor.data_dir: neither $STATE_DIRECTORY nor $XDG_STATE_HOME nor $HOME says where to keep the index"
     )]
     NoFolder,
+    /// A name of what is not to be kept is no pattern.
+    #[error("monitor.redact: {0}")]
+    Redact(String),
     /// There are no tokens.
     #[error("monitor.auth.tokens_file: {0}")]
     Tokens(#[from] TokensError),
@@ -146,6 +151,8 @@ impl Monitor {
             return Err(MonitorError::Open(self.settings.listen.clone()));
         }
         let login = Login::new(&self.settings.auth, Arc::clone(&self.clock))?;
+        let (names, hide_args) = (&self.settings.redact, self.settings.hide_args);
+        let redact = Redact::new(names, hide_args).map_err(MonitorError::Redact)?;
         let folder = self.settings.folder().ok_or(MonitorError::NoFolder)?;
         let index = Index::open(&folder)?;
         let listener = self.listen().await?;
@@ -193,7 +200,7 @@ impl Monitor {
             (Source::Audit, names::AUDIT, Topology::audit()),
         ];
         let [events, dead, audit] = streams.map(|(source, stream, repair)| {
-            self.ingest((&index, &feed), &news, source, stream, repair)
+            self.ingest((&index, &feed, &redact), &news, source, stream, repair)
         });
         self.status.set_address(listener.local_addr().ok());
         // It ends by itself, with nothing in hand, when `shutdown` drains.
@@ -223,7 +230,7 @@ impl Monitor {
 
     fn ingest(
         &self,
-        (index, feed): (&Index, &Feed),
+        (index, feed, redact): (&Index, &Feed, &Redact),
         news: &watch::Sender<News>,
         source: Source,
         stream: &str,
@@ -236,6 +243,7 @@ impl Monitor {
             repair,
             index: index.clone(),
             feed: feed.clone(),
+            redact: redact.clone(),
             clock: Arc::clone(&self.clock),
             status: self.status.clone(),
             news: news.clone(),

@@ -24,6 +24,12 @@ pub struct Settings {
     pub enable_events: bool,
     /// How many pages may be live at once; beyond it they look again every few seconds.
     pub max_streams: u32,
+    /// Values under these names are not kept, wherever they stand in arguments, results, errors and
+    /// tracebacks; `*` is any text, upper and lower case are the same. What the archive has of a message
+    /// stays whole.
+    pub redact: Vec<String>,
+    /// Whether no arguments and no results are kept at all.
+    pub hide_args: bool,
     /// Who may look, and who may do what.
     pub auth: Auth,
     /// How long is kept what was told.
@@ -54,6 +60,10 @@ impl Default for Settings {
             title: "celeriac".to_owned(),
             enable_events: true,
             max_streams: 200,
+            redact: ["password", "passwd", "token", "*secret*", "authorization", "api_key"]
+                .map(str::to_owned)
+                .into(),
+            hide_args: false,
             auth: Auth::default(),
             history: History::default(),
         }

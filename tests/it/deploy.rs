@@ -25,15 +25,18 @@ fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What is said at `/metrics`; empty while nobody answers.
+/// What is said at `/metrics`; empty while nobody answers in full.
 async fn metrics(folder: &Path) -> String {
     let Ok(mut stream) = UnixStream::connect(folder.join("ops.sock")).await else {
         return String::new();
     };
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    answer
+    let asked = async {
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nhost: localhost\r\n\r\n").await?;
+        stream.read_to_string(&mut answer).await
+    };
+    // A connection that breaks is made again by whoever asks again.
+    if asked.await.is_err() { String::new() } else { answer }
 }
 
 /// The names of the series that are told.

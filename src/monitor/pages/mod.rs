@@ -12,6 +12,7 @@ mod audit;
 mod bulk;
 mod dead;
 mod draw;
+mod export;
 mod failures;
 mod frame;
 pub(super) mod live;
@@ -44,6 +45,7 @@ pub(super) fn router() -> Router<Pages> {
     Router::new()
         .route("/", get(overview::show))
         .route("/tasks", get(tasks::show))
+        .route("/tasks.csv", get(export::tasks_csv))
         .route("/tasks/{id}", get(task::show))
         .route("/tasks/{id}/again", get(again::show).post(again::run))
         .route("/failures", get(failures::show))

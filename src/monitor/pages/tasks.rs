@@ -50,6 +50,8 @@ struct Page {
     rows: Vec<Row>,
     /// The newest of this filter.
     here: String,
+    /// All of it as a file.
+    export: String,
     is_first: bool,
     older: Option<String>,
     nothing: &'static str,
@@ -121,6 +123,7 @@ pub(super) async fn show(
         many: many(&person, &asked.q, &found),
         rows: found.list.tasks.iter().map(|task| Row::new(task, now)).collect(),
         here: address(&asked.q, None),
+        export: address(&asked.q, None).replacen("/tasks", "/tasks.csv", 1),
         is_first: asked.before.is_none(),
         older: found.list.older.map(|older| address(&asked.q, Some(older))),
         nothing: nothing(&found, problem.is_some()),

@@ -351,3 +351,61 @@ async fn what_could_stand_in_a_filter_is_told() {
     }
     scene.stop().await;
 }
+
+#[tokio::test]
+async fn a_list_is_had_as_a_file() {
+    let scene = Scene::start().await;
+    scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    let bad = scene.run("shop.fail", &("=1+1",), "FAILURE").await;
+    let page = scene.page("/tasks?q=state:failure").await;
+    assert!(page.contains("href=\"/tasks.csv?q=state:failure\""), "{page}");
+    let answer = scene.monitor.ask("/tasks.csv?q=state:failure").await;
+    let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    assert!(header("content-type").starts_with("text/csv"));
+    assert!(header("content-disposition").contains("tasks.csv"));
+    let text = answer.text().await.unwrap();
+    let lines: Vec<_> = text.split_terminator("\r\n").collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].starts_with("id,name,state,queue,worker,args"), "{text}");
+    assert!(lines[1].starts_with(&format!("{bad},shop.fail,FAILURE,default,")), "{text}");
+    assert_eq!(scene.monitor.ask("/tasks.csv?q=quue:x").await.status(), 400);
+    let all = scene.monitor.ask("/tasks.csv").await.text().await.unwrap();
+    assert_eq!(all.matches("\r\n").count(), 3, "{all}");
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn secrets_are_not_kept() {
+    let scene = Scene::start().await;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let event = |kind: &str, clock: u64, more: serde_json::Value| {
+        let mut event = json!({
+            "type": kind, "hostname": "w@h", "clock": clock, "timestamp": now, "uuid": "secret-1",
+        });
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event
+    };
+    let received =
+        json!({"name": "a", "args": "(1,)", "kwargs": "{'user': 4, 'Password': 'hunter2'}"});
+    scene.tell(&event("task-received", 1, received)).await;
+    let failed = json!({
+        "exception": "E(\"can't log in with {'client_secret': 'hunter2'}\")",
+        "traceback": "  x = {'token': 'hunter2'}\n",
+    });
+    scene.tell(&event("task-failed", 2, failed)).await;
+    let task = scene.monitor.until("secret-1", "FAILURE").await;
+    assert_eq!(task["kwargs"], "{'user': 4, 'Password': '•••'}");
+    for path in ["/tasks/secret-1", "/failures", "/live", "/api/v1/events", "/tasks.csv"] {
+        assert!(!scene.page(path).await.contains("hunter2"), "{path}");
+    }
+    scene.stop().await;
+
+    let scene = Scene::with(|settings| settings.hide_args = true).await;
+    let id = scene.run("shop.add", &("seen?", 2), "SUCCESS").await;
+    let task = scene.monitor.get(&format!("/api/v1/tasks/{id}")).await;
+    assert_eq!(
+        (&task["args"], &task["kwargs"], &task["result"]),
+        (&json!(null), &json!(null), &json!(null))
+    );
+    scene.stop().await;
+}
