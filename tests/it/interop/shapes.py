@@ -186,7 +186,7 @@ def ready(result):
     return all(one.ready() for one in result.results) if isinstance(result, GroupResult) else result.ready()
 
 
-def run(*, patience=20):
+def run(*, patience=50):
     """Those that may expire go when nothing else is in their way."""
     hasty = {name for name in SHAPES if name.startswith("expires")}
     for wave in [SHAPES.keys() - hasty, hasty]:
