@@ -3,6 +3,7 @@
 mod hostile;
 mod inspect;
 mod orders;
+mod paused;
 mod programs;
 
 use crate::rig::{Celery, Process, Rig, Running, Signal, config};
