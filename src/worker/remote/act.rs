@@ -178,7 +178,7 @@ impl Remote {
     async fn add_consumer(&self, given: Given<'_>) -> Answer {
         let queue = given.text("queue")?;
         if let Some(pauses) = pauses(given)? {
-            return self.obey(queue, pauses).await;
+            return self.obey(given, queue, pauses).await;
         }
         let exchange = given.maybe_text("exchange")?;
         let kind = given.maybe_text("exchange_type")?;
@@ -195,7 +195,7 @@ impl Remote {
     async fn cancel_consumer(&self, given: Given<'_>) -> Answer {
         let queue = given.text("queue")?;
         if let Some(pauses) = pauses(given)? {
-            return self.obey(queue, pauses).await;
+            return self.obey(given, queue, pauses).await;
         }
         let (done, answer) = oneshot::channel();
         self.change(Change::Cancel(queue.to_owned(), done), answer).await?;
@@ -203,11 +203,17 @@ impl Remote {
     }
 
     /// Goes by a pause, or its end, before the stream has told of it, and says so when it is done.
-    async fn obey(&self, queue: &str, pauses: Pauses) -> Answer {
+    async fn obey(&self, given: Given<'_>, queue: &str, pauses: Pauses) -> Answer {
         self.context.paused.hear(pauses);
         let (done, answer) = oneshot::channel();
         match self.change(Change::Obey(queue.to_owned(), done), answer).await? {
+            Standing::Consumed if given.method == "cancel_consumer" => {
+                refused(format!("consumes {queue}, which was resumed meanwhile"))
+            }
             Standing::Consumed => ok(format!("consumes {queue}")),
+            Standing::Paused(_) if given.method == "add_consumer" => {
+                refused(format!("does not consume {queue}, which was paused again meanwhile"))
+            }
             Standing::NotOurs => ok(format!("{queue} is none of its queues")),
             Standing::Paused(stopped) => {
                 if timeout(PATIENCE, stopped.cancelled()).await.is_err() {
