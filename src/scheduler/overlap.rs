@@ -33,7 +33,32 @@ pub enum WhileRunning {
     StopPrevious,
 }
 
+/// Whether a run is sent, with the run before of which no end was heard.
+#[derive(Debug, PartialEq)]
+enum Admission {
+    Sent,
+    SentAfterSilence(TaskId),
+    LeftOut(TaskId),
+}
+
 impl State {
+    /// Whether `run` is sent now. If so it counts as running from here on, and not only when it is
+    /// confirmed: another of the same turn is left out, and so is the next when the broker is slow.
+    fn admit(&mut self, run: &Run, now: SystemTime) -> Admission {
+        let WhileRunning::LeaveOut(limit) = run.entry.while_running else { return Admission::Sent };
+        let name = &run.entry.name;
+        let before = self.running.get(name).map(|running| (running.id.clone(), running.since));
+        let turn = match before {
+            None => Admission::Sent,
+            Some((id, since)) if now.duration_since(since).unwrap_or_default() >= limit => {
+                Admission::SentAfterSilence(id)
+            }
+            Some((id, _)) => return Admission::LeftOut(id),
+        };
+        self.running.insert(name.clone(), Running { id: run.id(), since: now });
+        turn
+    }
+
     /// The runs that are sent of `runs`, each with the run that is to be stopped for it. Of one
     /// schedule the last is sent; what is owed of those before it is owed no more.
     fn replace(&mut self, runs: impl IntoIterator<Item = Run>) -> Vec<(Run, Option<TaskId>)> {
@@ -55,16 +80,20 @@ impl State {
 
 impl Term<'_> {
     /// Whether the run before has ended, where that keeps this one from being sent.
-    pub(super) fn may_start(&self, run: &Run, now: SystemTime) -> bool {
-        let WhileRunning::LeaveOut(limit) = run.entry.while_running else { return true };
-        let Some(running) = self.state.running.get(&run.entry.name) else { return true };
-        if now.duration_since(running.since).unwrap_or_default() >= limit {
-            warn!(schedule = run.entry.name, id = %running.id, "nothing heard of this run, going on");
-            return true;
+    pub(super) fn may_start(&mut self, run: &Run, now: SystemTime) -> bool {
+        let schedule = &run.entry.name;
+        match self.state.admit(run, now) {
+            Admission::Sent => true,
+            Admission::SentAfterSilence(id) => {
+                warn!(schedule, %id, "nothing heard of this run, going on");
+                true
+            }
+            Admission::LeftOut(running) => {
+                info!(schedule, %running, "left out, the run before has not ended");
+                self.scheduler.status.add(Count::Skipped, schedule, 1);
+                false
+            }
         }
-        info!(schedule = run.entry.name, running = %running.id, "left out, the run before has not ended");
-        self.scheduler.status.add(Count::Skipped, &run.entry.name, 1);
-        false
     }
 
     /// Stops what runs before those of `runs` that ask for it. Returns what may be sent now: a run
@@ -135,6 +164,29 @@ mod tests {
         let entry = Entry::new("e", &settings, at(0)).unwrap();
         assert_eq!(entry.while_running, WhileRunning::StopPrevious);
         Run { entry: Arc::new(entry), due: at(due), planned: at(due) }
+    }
+
+    fn one_at_a_time(due: u64) -> Run {
+        let settings = ScheduleSettings {
+            overlap: Some(Overlap::Skip),
+            overlap_limit: Some(Duration::from_secs(60)),
+            task: Some("t".to_owned()),
+            every: Some(Duration::from_secs(1)),
+            ..ScheduleSettings::default()
+        };
+        let entry = Entry::new("e", &settings, at(0)).unwrap();
+        Run { entry: Arc::new(entry), due: at(due), planned: at(due) }
+    }
+
+    /// The scheduler was held up, and two runs are due at once.
+    #[test]
+    fn of_two_runs_in_one_turn_the_second_is_left_out() {
+        let mut state = State::new(at(0));
+        let [first, second] = [10, 11].map(one_at_a_time);
+        assert_eq!(state.admit(&first, at(11)), Admission::Sent);
+        assert_eq!(state.admit(&second, at(11)), Admission::LeftOut(first.id()));
+        assert_eq!(state.admit(&second, at(71)), Admission::SentAfterSilence(first.id()));
+        assert_eq!(state.running["e"].id, second.id());
     }
 
     fn running(due: u64) -> Running {

@@ -191,12 +191,12 @@ impl<'a> Term<'a> {
     /// Sends what is due, and writes down that it is.
     async fn turn(&mut self) -> Result<(), PublishError> {
         let now = self.scheduler.clock.now();
-        let Turn { runs, missed } = self.agenda.take(now);
+        let Turn { mut runs, missed } = self.agenda.take(now);
         for (entry, number) in &missed {
             info!(schedule = entry.name, number, "runs left out that were missed");
             self.scheduler.status.add(Count::Missed, &entry.name, *number);
         }
-        let mut runs: Vec<Run> = runs.into_iter().filter(|run| self.may_start(run, now)).collect();
+        runs.retain(|run| self.may_start(run, now));
         let again = self.owed(now);
         let changed = !missed.is_empty() || !runs.is_empty() || !again.is_empty();
         runs.extend(again);
@@ -265,6 +265,7 @@ impl<'a> Term<'a> {
             }
             Sent::Never(error) => {
                 error!(schedule, id = %run.id(), due = %to_iso(due), %error, "this run cannot be sent");
+                self.state.running.retain(|_, running| running.id != run.id());
                 status.add(Count::Failed, &schedule, 1);
             }
         }
