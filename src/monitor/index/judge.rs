@@ -1,6 +1,7 @@
 //! Whether something can be done with a letter or a task now, as far as the index knows.
 
 use super::super::operations::Action;
+use super::super::state::State;
 use super::dead::{self, DeadRow};
 use super::{IndexError, tasks};
 use crate::archive::State as Became;
@@ -30,6 +31,7 @@ pub(in super::super) const NO_QUEUE: &str = "nothing tells which queue it came f
 pub(in super::super) const NOT_KEPT: &str = "no longer kept";
 pub(in super::super) const NO_LETTER: &str = "its message is not in the archive";
 pub(in super::super) const ENDED: &str = "it has ended";
+pub(in super::super) const RUNS: &str = "it runs already; terminate it on its page";
 
 /// Looks at the letter or the task with this key.
 ///
@@ -44,6 +46,7 @@ pub(in super::super) fn judge(
     if action == Action::Revoke {
         return Ok(match task(index, key)? {
             None => Judged::Skip(NOT_KEPT),
+            Some(task) if task.state == State::Started => Judged::Skip(RUNS),
             Some(task) if task.state.is_open() => Judged::Task { id: task.id, name: task.name },
             Some(_) => Judged::Skip(ENDED),
         });

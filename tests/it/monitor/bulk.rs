@@ -1,6 +1,7 @@
 //! Something done with each of many: what is asked for, once each, whatever dies.
 
 use super::Shown;
+use super::scene::Scene;
 use crate::rig::{PATIENCE, Process, Rig, eventually};
 use crate::topology::{consume, declared, envelope, settings};
 use celeriac::archive::{Archive, Burial, Reason};
@@ -281,6 +282,51 @@ async fn a_monitor_that_is_killed_goes_on_and_no_letter_goes_twice() {
         .collect();
     let missing: Vec<_> = sent.keys().filter(|id| !taken.contains_key(*id)).collect();
     assert!(missing.iter().all(|id| doubted.contains(id.as_str())), "{missing:?} {doubted:?}");
+}
+
+#[tokio::test]
+async fn tasks_that_wait_are_revoked_and_those_that_failed_run_again() {
+    let scene = Box::pin(Scene::start()).await;
+    let monitor = &scene.monitor;
+    let (mut running, mut waiting) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        running.push(scene.run("shop.wait", &(), "STARTED").await);
+    }
+    for _ in 0..6 {
+        waiting.push(scene.send("shop.wait", &()).await);
+    }
+    let mut plan = json!({ "action": "revoke", "q": "name:shop.wait", "dry_run": true });
+    eventually("ten to be known, of which six have not begun", async || {
+        let (_, dry) = monitor.act(OPERATIONS, &plan).await;
+        (&dry["matched"], &dry["eligible"]) == (&10.into(), &6.into())
+    })
+    .await;
+    plan["dry_run"] = false.into();
+    let operation = ended(monitor, &begin(monitor, &plan).await).await;
+    assert_eq!((&operation["done"], &operation["failed"]), (&6.into(), &0.into()), "{operation}");
+    scene.gate.add_permits(1_000);
+    for (ids, state) in [(&running, "SUCCESS"), (&waiting, "REVOKED")] {
+        for id in ids {
+            monitor.until(id, state).await;
+        }
+    }
+
+    let mut failed = Vec::new();
+    for _ in 0..3 {
+        failed.push(scene.run("shop.fail", &(), "FAILURE").await);
+    }
+    shelved(monitor, 3).await;
+    let plan = json!({ "action": "retry", "q": "name:shop.fail state:failure" });
+    let operation = ended(monitor, &begin(monitor, &plan).await).await;
+    assert_eq!((&operation["done"], &operation["failed"]), (&3.into(), &0.into()), "{operation}");
+    for id in &failed {
+        eventually("it has been tried twice again", async || {
+            let task = monitor.get(&format!("/api/v1/tasks/{id}")).await;
+            task["attempts"].as_array().is_some_and(|tries| tries.len() == 4)
+        })
+        .await;
+    }
+    scene.stop().await;
 }
 
 #[tokio::test]

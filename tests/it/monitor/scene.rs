@@ -41,6 +41,7 @@ impl Scene {
         let gate = Arc::new(Semaphore::new(0));
         let mut config = config(&rig.url(), QueueKind::Quorum);
         config.events.tasks = Tasks::Always;
+        config.events.sent = true;
         let worker = Running::with(config, registry(&gate)).await;
         let mut config = celeriac::config::Config::from(rig.url());
         config.monitor.listen = "127.0.0.1:0".to_owned();
