@@ -1,7 +1,7 @@
 //! The tasks that a filter means as a file for a spreadsheet: CSV (RFC 4180), the newest first.
 //!
 //! It goes out as it is read, a thousand tasks at a time, so that it costs no memory, and ends after
-//! [`MOST`]. What would be a formula in a spreadsheet is marked as a text.
+//! [`MOST`], which its last line says. What would be a formula in a spreadsheet is marked as a text.
 
 use super::super::change::{Micros, time_of};
 use super::super::http::Pages;
@@ -88,8 +88,20 @@ impl Rest {
             None => 0,
         };
         self.before = page.older;
+        if self.left == 0 && page.older.is_some() {
+            text.push_str(&more());
+        }
         Ok(Some(text))
     }
+}
+
+/// The line after the last task that has a place, when there are others.
+fn more() -> String {
+    let columns = HEAD.matches(',').count();
+    format!(
+        "{MOST} tasks are in this file and more match: narrow the filter{}\r\n",
+        ",".repeat(columns)
+    )
 }
 
 fn write(task: &TaskRow, out: &mut String) {
@@ -149,6 +161,12 @@ mod tests {
         ] {
             assert_eq!(field(text), expected);
         }
+    }
+
+    #[test]
+    fn a_file_that_ends_before_the_tasks_do_says_so() {
+        assert_eq!(more().matches(',').count(), HEAD.matches(',').count());
+        assert!(more().starts_with("100000 tasks are in this file and more match"));
     }
 
     #[test]
