@@ -23,7 +23,6 @@ url = "{url}"
 listen = ""
 socket = "{folder}/health.sock"
 [scheduler]
-heartbeat = "1s"
 watch = "100ms"
 [queues.default]
 "#;
