@@ -25,9 +25,10 @@ use crate::rig::{PATIENCE, Rig, add, eventually};
 #[derive(Debug, Clone, Default)]
 pub struct Runs(Arc<watch::Sender<Vec<String>>>);
 
-/// How late a task may be that was between two levels of the delay ladder when its broker died
-/// (decision 0004). Late is not lost.
-const LATE: Duration = Duration::from_secs(200);
+/// How late a task may be that was between two levels of the delay ladder when its broker died:
+/// RabbitMQ hands it on again after three minutes (decision 0004), which begin when the node is up.
+/// Late is not lost.
+const LATE: Duration = Duration::from_secs(300);
 
 impl Runs {
     /// Registers a task that does nothing but be recorded here.
