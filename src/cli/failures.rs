@@ -3,7 +3,7 @@
 use super::api::{Api, At};
 use super::exit::Exit;
 use super::global::Global;
-use super::output::{Row, plain};
+use super::output::{Row, as_text, plain};
 use super::send;
 use crate::units;
 use serde::{Deserialize, Serialize};
@@ -132,11 +132,7 @@ async fn say(global: &Global, group: &Group, what: &str) -> anyhow::Result<Exit>
 
 impl Failure {
     fn text(&self, field: &str) -> String {
-        match &self.0[field] {
-            Value::String(text) => plain(text),
-            Value::Null => String::new(),
-            other => other.to_string(),
-        }
+        as_text(&self.0[field])
     }
 
     fn tasks(&self) -> String {

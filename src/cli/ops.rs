@@ -3,7 +3,7 @@
 use super::api::{Api, At};
 use super::exit::Exit;
 use super::global::Global;
-use super::output::{Row, in_text, plain, seconds};
+use super::output::{Row, as_text, in_text, plain, seconds};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -121,11 +121,7 @@ async fn turn(global: &Global, one: &One, wish: &str) -> anyhow::Result<Exit> {
 
 impl Operation {
     fn text(&self, field: &str) -> String {
-        match &self.0[field] {
-            Value::String(text) => plain(text),
-            Value::Null => String::new(),
-            other => other.to_string(),
-        }
+        as_text(&self.0[field])
     }
 
     fn page(&self) -> String {

@@ -6,6 +6,7 @@
 use super::exit::{Exit, failed};
 use anyhow::{Context, anyhow};
 use serde::Serialize;
+use serde_json::Value;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// The form of an answer.
@@ -108,6 +109,15 @@ impl Format {
             Self::Json | Self::Jsonl => json_line(value)?,
         };
         write(text.as_bytes())
+    }
+}
+
+/// A value of an answer in a line of text: a text without its quotes, nothing for null.
+pub(crate) fn as_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => plain(text),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 
