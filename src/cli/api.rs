@@ -171,7 +171,8 @@ impl Api {
             StatusCode::UNAUTHORIZED => {
                 let error = anyhow!(
                     "the monitor at {} wants a login; put a token into {TOKEN}, which \
-                     `celeriac token new` makes",
+                     `celeriac token new` makes, or NAME:PASSWORD@ before the host in \
+                     CELERIAC_MONITOR_URL",
                     self.address()
                 );
                 failed(Exit::Refused, error)

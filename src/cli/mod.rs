@@ -17,6 +17,8 @@ mod failures;
 mod global;
 mod health;
 mod init;
+#[cfg(feature = "monitor")]
+mod logins;
 mod man;
 mod migrate;
 mod mode;
@@ -30,6 +32,8 @@ mod revoke;
 mod run;
 mod schedule;
 mod scheduler;
+#[cfg(feature = "monitor")]
+mod secret;
 mod send;
 mod stack;
 mod status;
@@ -40,6 +44,8 @@ mod token;
 #[cfg(feature = "top")]
 mod top;
 mod topology;
+#[cfg(feature = "monitor")]
+mod user;
 mod worker;
 mod workers;
 
@@ -110,6 +116,8 @@ enum Command {
     Topology(topology::Arguments),
     #[cfg(feature = "monitor")]
     Token(token::Arguments),
+    #[cfg(feature = "monitor")]
+    User(user::Arguments),
     Health(health::Arguments),
     Doctor(doctor::Arguments),
     Init(init::Arguments),
@@ -148,6 +156,8 @@ pub fn run() -> ExitCode {
         Command::Dead(arguments) => wait(dead::run(&cli.global, &arguments)),
         #[cfg(feature = "monitor")]
         Command::Token(arguments) => token::run(&cli.global, &arguments),
+        #[cfg(feature = "monitor")]
+        Command::User(arguments) => user::run(&cli.global, &arguments),
         Command::Topology(arguments) => wait(topology::run(&cli.global, &arguments)),
         Command::Health(arguments) => wait(health::run(&cli.global, &arguments)),
         Command::Doctor(arguments) => wait(doctor::run(&cli.global, &arguments)),

@@ -1,10 +1,9 @@
 //! `celeriac token`
 
-use super::exit::{Exit, OrExit};
+use super::exit::Exit;
 use super::global::Global;
-use super::output::Row;
-use crate::monitor::{Role, Tokens, TokensError};
-use anyhow::anyhow;
+use super::logins::{self, Known, role, worded};
+use crate::monitor::{Auth, Role, Tokens};
 use serde::Serialize;
 
 /// Make, list and take back the tokens that let into the monitor
@@ -69,35 +68,17 @@ struct Made {
     token: String,
 }
 
-/// A token in the file.
-#[derive(Debug, Serialize)]
-struct Known {
-    name: String,
-    role: &'static str,
-}
-
-impl Row for Known {
-    const COLUMNS: &'static [&'static str] = &["NAME", "ROLE"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![self.name.clone(), self.role.to_owned()]
-    }
-}
-
 pub(super) fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.command {
         Command::New { name, role, file } => {
             let path = file.path(global)?;
-            let new = Tokens::add(&path, name, *role).map_err(worded)?;
-            let made = Made { name: name.clone(), role: role.as_str(), token: new.token };
+            let token = Tokens::add(&path, name, *role).map_err(worded)?;
+            let made = Made { name: name.clone(), role: role.as_str(), token };
             global.output.one(&made, &made.token)?;
         }
         Command::List { file } => {
             let tokens = Tokens::read(&file.path(global)?).map_err(worded)?;
-            let known = tokens
-                .names()
-                .map(|(name, role)| Known { name: name.to_owned(), role: role.as_str() });
-            global.output.rows(&known.collect::<Vec<_>>())?;
+            global.output.rows(&tokens.names().map(Known::from).collect::<Vec<_>>())?;
         }
         Command::Revoke { name, file } => {
             Tokens::remove(&file.path(global)?, name).map_err(worded)?;
@@ -108,30 +89,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit
 
 impl File {
     fn path(&self, global: &Global) -> anyhow::Result<String> {
-        if let Some(file) = &self.file {
-            return Ok(file.clone());
-        }
-        let config = global.load(global.loader())?.config;
-        match config.monitor.auth.tokens_file {
-            path if !path.is_empty() => Ok(path),
-            _ => Err(anyhow!("name the --file, or set monitor.auth.tokens_file"))
-                .or_exit(Exit::Config),
-        }
+        let configured = |auth: Auth| auth.tokens_file;
+        logins::path(global, self.file.as_deref(), "tokens_file", configured)
     }
-}
-
-fn role(word: &str) -> Result<Role, String> {
-    let names = || Role::ALL.map(Role::as_str).join(", ");
-    Role::parse(word).ok_or_else(|| format!("one of {}", names()))
-}
-
-/// With the exit code that fits.
-fn worded(error: TokensError) -> anyhow::Error {
-    let exit = match error {
-        TokensError::Missing { .. } => Exit::NotFound,
-        TokensError::Name | TokensError::Taken { .. } => Exit::Invalid,
-        TokensError::File { .. } => Exit::CannotCreate,
-        _ => Exit::Config,
-    };
-    super::exit::failed(exit, anyhow::Error::from(error))
 }

@@ -32,7 +32,7 @@ mod totals;
 mod transfer;
 mod tree;
 
-pub use access::{NewToken, Tokens, TokensError};
+pub use access::{Listed, LoginsError, Tokens, Users};
 pub use index::IndexError;
 pub use settings::{Auth, History, Proxy, Role, Settings};
 pub use state::State;
@@ -104,15 +104,20 @@ pub enum MonitorError {
     /// A name of what is not to be kept is no pattern.
     #[error("monitor.redact: {0}")]
     Redact(String),
-    /// There are no tokens.
-    #[error("monitor.auth.tokens_file: {0}")]
-    Tokens(#[from] TokensError),
+    /// A file of tokens or users cannot be read.
+    #[error("monitor.auth.{file}: {why}")]
+    Logins {
+        /// The key of the file.
+        file: &'static str,
+        /// What is wrong.
+        why: LoginsError,
+    },
     /// Others could reach the pages, and nobody would have to log in.
     #[error(
         "monitor.listen = \"{0}\" can be reached from other machines, and nobody would have to log in; \
          make a token with `celeriac token new NAME --role admin --file TOKENS` and write\n\n  \
-         [monitor.auth]\n  tokens_file = \"TOKENS\"\n\nor have a proxy log people in \
-         (monitor.auth.proxy), or listen at 127.0.0.1"
+         [monitor.auth]\n  tokens_file = \"TOKENS\"\n\nor the same with `celeriac user new` and users_file, \
+         or have a proxy log people in (monitor.auth.proxy), or listen at 127.0.0.1"
     )]
     Open(String),
     /// The index fails.

@@ -97,6 +97,9 @@ impl Settings {
 pub struct Auth {
     /// The file of the tokens that let in, made by `celeriac token new`. "" for none.
     pub tokens_file: String,
+    /// The file of the users who may come in with a name and a password, made by `celeriac user
+    /// new`. "" for none.
+    pub users_file: String,
     /// A proxy that has people log in.
     pub proxy: Proxy,
 }
@@ -134,7 +137,8 @@ impl Default for Proxy {
 impl Auth {
     /// Whether people must log in.
     pub fn is_on(&self) -> bool {
-        !self.tokens_file.is_empty() || !self.proxy.trusted.is_empty()
+        let has_file = !self.tokens_file.is_empty() || !self.users_file.is_empty();
+        has_file || !self.proxy.trusted.is_empty()
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::rig::{PATIENCE, Process, Rig, eventually};
 use serde_json::Value;
 use std::process::Stdio;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 const CONFIG: &str = r#"
@@ -170,6 +171,37 @@ async fn a_monitor_that_wants_a_login_is_shown_a_token() {
         assert_eq!(ended.code, Some(code), "{}", ended.err);
         assert!(code == 0 || ended.err.contains("CELERIAC_TOKEN"), "{}", ended.err);
     }
+}
+
+#[tokio::test]
+async fn a_monitor_that_wants_a_password_finds_it_in_the_address() {
+    let rig = Rig::start().await;
+    let with_users = format!("{CONFIG}[monitor.auth]\nusers_file = \"users\"\n");
+    let path = rig.folder().join("celeriac.toml");
+    tokio::fs::write(path, with_users.replace("{url}", &rig.url())).await.unwrap();
+    for (password, code) in [("short", 65), ("correct-horse", 0), ("another-one", 65)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_celeriac"));
+        command.args(["user", "new", "ana"]).current_dir(rig.folder());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(format!("{password}\nmore\n").as_bytes()).await.unwrap();
+        drop(stdin);
+        let ended = child.wait_with_output().await.unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{password}");
+        let told = [ended.stdout, ended.stderr].concat();
+        assert!(!String::from_utf8(told).unwrap().contains(password), "it is not shown");
+    }
+    let listed = run(&rig, "http://127.0.0.1:1", &["user", "list", "-o", "json"]).await.json();
+    assert_eq!(listed, serde_json::json!([{"name": "ana", "role": "viewer"}]));
+    let mut monitor = Process::celeriac(&["monitor"], rig.folder());
+    let address = address(&monitor.until("http://127.0.0.1:").await);
+    for (login, code) in [("", 77), ("ana:wrong-one@", 77), ("ana:correct-horse@", 0)] {
+        let ended = run(&rig, &address.replace("//", &format!("//{login}")), &["tasks"]).await;
+        assert_eq!(ended.code, Some(code), "{}", ended.err);
+        assert!(!ended.err.contains("wrong-one"), "{}", ended.err);
+    }
+    assert!(!monitor.output().contains("horse"), "{}", monitor.output());
 }
 
 #[tokio::test]

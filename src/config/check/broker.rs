@@ -84,5 +84,10 @@ impl Checks<'_> {
             let path = path_of(["monitor", "data_dir"]);
             self.error("the monitor needs a folder", &path, "a path, or \"auto\"");
         }
+        let auth = &self.config.monitor.auth;
+        if !auth.users_file.is_empty() && auth.users_file == auth.tokens_file {
+            let path = path_of(["monitor", "auth", "users_file"]);
+            self.error("users and tokens cannot be in one file", &path, "also tokens_file");
+        }
     }
 }

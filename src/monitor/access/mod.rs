@@ -2,28 +2,36 @@
 //!
 //! Without logins the monitor serves this machine alone: only addresses of its own are listened at,
 //! and only requests that name it as such are answered, so that a page elsewhere cannot reach it by a
-//! name of its own (DNS rebinding). With logins a request brings a token, the cookie that a token was
-//! given for, or the word of a proxy that is trusted. What changes something must come from a page of
+//! name of its own (DNS rebinding). With logins a request brings a token, a name and a password, the
+//! cookie that one of them was given for, or the word of a proxy that is trusted. What changes something must come from a page of
 //! ours, or from no page at all. What somebody may do is asked where it is done: a handler takes an
 //! [`Operator`] or an [`Admin`].
 
+mod attempts;
 mod login;
 mod origin;
+mod passwords;
+mod peer;
 mod proxy;
+mod roster;
 mod token;
+mod users;
 
 pub(super) use login::{Login, router};
-pub use token::{NewToken, Tokens, TokensError};
+pub use roster::{Listed, LoginsError};
+pub use token::Tokens;
+pub use users::Users;
 
 use super::api::Problem;
 use super::http::Pages;
 use super::settings::Role;
-use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use std::net::SocketAddr;
+use passwords::Denied;
+use peer::Peer;
 
 /// Whether only this machine reaches an address to listen at.
 pub(super) fn is_loopback(address: &str) -> bool {
@@ -56,6 +64,8 @@ enum Means {
     Bearer,
     /// A cookie, which a browser sends by itself.
     Cookie,
+    /// A name and a password, which a browser sends by itself once it was told them.
+    Password,
     /// A proxy says so; browsers may log in there by themselves.
     Proxy,
 }
@@ -67,9 +77,9 @@ pub(super) async fn guard(State(pages): State<Pages>, request: Request, next: Ne
     if login::is_open(path) {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let Some((person, means)) = pages.login.who(&parts.headers, peer) else {
-        return refuse(&parts);
+    let (person, means) = match pages.login.who(&parts.headers, Peer::of(&parts).0).await {
+        Ok(known) => known,
+        Err(denied) => return refuse(&parts, denied, pages.login.takes_passwords()),
     };
     if let Err(why) = judge(&parts.method, &parts.headers, means) {
         return Problem::forbidden(why).into_response();
@@ -78,13 +88,46 @@ pub(super) async fn guard(State(pages): State<Pages>, request: Request, next: Ne
     next.run(Request::from_parts(parts, body)).await
 }
 
-/// Somebody who is not known: a person is shown where to log in.
-fn refuse(parts: &Parts) -> Response {
+/// Somebody who is not let in: a person is shown where to log in.
+fn refuse(parts: &Parts, denied: Denied, takes_passwords: bool) -> Response {
     let accepts = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let is_person = parts.method == Method::GET && accepts.is_some_and(|it| it.contains("html"));
-    match is_person {
-        true => Redirect::to("/login").into_response(),
-        false => Problem::unknown("log in: send `Authorization: Bearer TOKEN`").into_response(),
+    if is_person && denied == Denied::Unknown {
+        return Redirect::to("/login").into_response();
+    }
+    let mut headers = denied.headers();
+    // A browser would open a window of its own over the page whose script asks.
+    let is_browser = parts.headers.contains_key("sec-fetch-mode");
+    if takes_passwords && !is_browser && denied == Denied::Unknown {
+        let challenge = HeaderValue::from_static("Basic realm=\"celeriac\", charset=\"UTF-8\"");
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    (headers, denied.problem()).into_response()
+}
+
+impl Denied {
+    /// In HTTP.
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Unknown => StatusCode::UNAUTHORIZED,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
+    /// When to come again.
+    fn headers(self) -> HeaderMap {
+        let Self::TooMany(wait) = self else { return HeaderMap::new() };
+        let seconds = HeaderValue::from(wait.as_secs() + 1);
+        [(header::RETRY_AFTER, seconds)].into_iter().collect()
+    }
+
+    fn problem(self) -> Problem {
+        match self {
+            Self::Unknown => Problem::unknown(
+                "log in: send `Authorization: Bearer TOKEN`, or a name and a password",
+            ),
+            Self::TooMany(_) => Problem::too_many("too many wrong passwords; wait a minute"),
+        }
     }
 }
 
@@ -177,7 +220,7 @@ mod tests {
             (&[here, ("sec-fetch-site", "same-site")], false),
         ];
         for (given, may) in cases {
-            for means in [Means::Here, Means::Cookie, Means::Proxy] {
+            for means in [Means::Here, Means::Cookie, Means::Password, Means::Proxy] {
                 assert_eq!(judge(&Method::POST, &headers(given), means).is_ok(), may, "{given:?}");
             }
         }

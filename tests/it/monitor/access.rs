@@ -5,7 +5,7 @@ use crate::rig::Rig;
 use celeriac::app::App;
 use celeriac::clock::SystemClock;
 use celeriac::config::Config;
-use celeriac::monitor::{Monitor, MonitorError, Role, Status, Tokens};
+use celeriac::monitor::{Monitor, MonitorError, Role, Status, Tokens, Users};
 use celeriac::shutdown::Shutdown;
 use serde_json::json;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ const CALLS: &[(&str, &str, Role)] = &[
 async fn nobody_does_more_than_their_token_says() {
     let (rig, folder) = (Rig::start().await, tempfile::tempdir().unwrap());
     let file = folder.path().join("tokens").display().to_string();
-    let tokens = Role::ALL.map(|role| Tokens::add(&file, role.as_str(), role).unwrap().token);
+    let tokens = Role::ALL.map(|role| Tokens::add(&file, role.as_str(), role).unwrap());
     let mut config = Config::from(rig.url());
     config.monitor.listen = "127.0.0.1:0".to_owned();
     config.monitor.data_dir = folder.path().display().to_string();
@@ -90,6 +90,69 @@ async fn nobody_does_more_than_their_token_says() {
     let me = client.get(url("/api/v1/me")).header("cookie", &cookie).send().await.unwrap();
     assert_eq!(me.status(), 401, "logged out");
     assert_eq!(login("celeriac_wrong").send().await.unwrap().status(), 401);
+    monitor.stop().await;
+}
+
+#[tokio::test]
+async fn a_password_lets_in_from_afar_and_says_nothing_of_who_there_is() {
+    let (rig, folder) = (Rig::start().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("users").display().to_string();
+    for role in Role::ALL {
+        Users::add(&file, role.as_str(), role, "correct horse").unwrap();
+    }
+    let mut config = Config::from(rig.url());
+    config.monitor.listen = "0.0.0.0:0".to_owned();
+    config.monitor.data_dir = folder.path().display().to_string();
+    config.monitor.auth.users_file = file;
+    let monitor = Box::pin(Shown::with(config)).await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let client = client.build().unwrap();
+    let get = |path: &str| client.get(monitor.url(path));
+
+    let me = get("/api/v1/me").basic_auth("operator", Some("correct horse")).send().await.unwrap();
+    let me = me.json::<serde_json::Value>().await.unwrap();
+    assert_eq!(me, json!({"user": "operator", "role": "operator"}));
+
+    let mut refusals = Vec::new();
+    for (name, password) in [("operator", "wrong"), ("nobody", "correct horse")] {
+        let refused = get("/api/v1/me").basic_auth(name, Some(password)).send().await.unwrap();
+        let asks = refused.headers()["www-authenticate"].to_str().unwrap().to_owned();
+        refusals.push((refused.status().as_u16(), asks, refused.text().await.unwrap()));
+    }
+    assert_eq!(refusals[0], refusals[1]);
+    assert!(refusals[0].0 == 401 && refusals[0].1.starts_with("Basic "), "{refusals:?}");
+    let script = get("/api/v1/me").header("sec-fetch-mode", "cors").send().await.unwrap();
+    assert!(!script.headers().contains_key("www-authenticate"), "no window over the page");
+
+    for (path, body, least) in CALLS.iter().copied() {
+        for role in Role::ALL {
+            let call = client.post(monitor.url(path)).body(body).header("x-celeriac", "1");
+            let call = call.header("content-type", "application/json");
+            let call = call.basic_auth(role.as_str(), Some("correct horse"));
+            let status = call.send().await.unwrap().status();
+            assert_eq!(status == 403, role < least, "{path} {body} as {role:?}: {status}");
+            assert_ne!(status, 401, "{path} as {role:?}");
+        }
+    }
+    let elsewhere = client.post(monitor.url("/api/v1/tasks/x/retry"));
+    let elsewhere = elsewhere.basic_auth("admin", Some("correct horse")).send().await.unwrap();
+    assert_eq!(elsewhere.status(), 403, "a browser sends a password by itself");
+
+    let login = |password: &str| {
+        let form =
+            client.post(monitor.url("/login")).body(format!("name=admin&password={password}"));
+        form.header("content-type", "application/x-www-form-urlencoded").send()
+    };
+    let cookie = login("correct+horse").await.unwrap().headers()["set-cookie"].clone();
+    let page = get("/").header("cookie", cookie).header("accept", "text/html");
+    assert_eq!(page.send().await.unwrap().status(), 200);
+    let mut wrong = Vec::new();
+    for _ in 0..11 {
+        let refused = login("hunter2x").await.unwrap();
+        wrong.push(refused.status().as_u16());
+        assert!(!refused.text().await.unwrap().contains("hunter2x"), "no password in a page");
+    }
+    assert_eq!((wrong[0], wrong[10]), (401, 429), "{wrong:?}");
     monitor.stop().await;
 }
 
