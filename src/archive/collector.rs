@@ -4,6 +4,10 @@
 //! [`Topology::dead`](crate::topology::Topology::dead)), so such letters arrive in a queue, where
 //! they wait until a worker or `celeriac dead` takes them over: with what RabbitMQ tells of them,
 //! confirmed, and acknowledged only then.
+//!
+//! One kind is not dead. A broker that keeps its bindings in memory (before RabbitMQ 4.2) restores
+//! them after its queues, and what leaves the delay ladder in between finds no way to a queue that is
+//! there. Such a message goes on to its queue; it ends here only when the queue is really gone.
 
 use super::death::Death;
 use super::{Archive, Burial, Reason};
@@ -11,8 +15,9 @@ use crate::broker::{AckPolicy, Consume, Deliveries, Delivery, PublishError, RawM
 use crate::shutdown::Shutdown;
 use crate::topology::names;
 use futures::StreamExt;
+use std::sync::Arc;
 use std::time::Duration;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// So many letters are on their way at once.
 const IN_FLIGHT: u16 = 20;
@@ -76,10 +81,8 @@ impl Archive {
     }
 
     async fn take_over(&self, delivery: Delivery) -> Result<(), PublishError> {
-        let (message, burial) = self.burial_of(RawMessage::from(&delivery));
-        match self.bury(message, &burial, DEADLINE).await {
+        match self.settle_letter(RawMessage::from(&delivery)).await {
             Ok(()) => {
-                debug!(queue = %burial.queue, reason = %burial.reason, "archived");
                 delivery.settle.ack();
                 Ok(())
             }
@@ -91,8 +94,41 @@ impl Archive {
         }
     }
 
-    fn burial_of(&self, message: RawMessage) -> (RawMessage, Burial) {
+    async fn settle_letter(&self, message: RawMessage) -> Result<(), PublishError> {
         let death = Death::of(&message);
+        if let Some(queue) = death.as_ref().and_then(|death| death.late_for.as_deref())
+            && self.deliver_late(&message, queue).await?
+        {
+            return Ok(());
+        }
+        let (message, burial) = self.burial_of(message, death);
+        self.bury(message, &burial, DEADLINE).await?;
+        debug!(queue = %burial.queue, reason = %burial.reason, "archived");
+        Ok(())
+    }
+
+    /// Publishes what left the delay ladder to the queue that it was meant for. `false` when it
+    /// cannot go there.
+    async fn deliver_late(&self, message: &RawMessage, queue: &str) -> Result<bool, PublishError> {
+        let (exchange, routing_key) = (String::new(), queue.to_owned());
+        let late = RawMessage { exchange, routing_key, ..message.clone().afresh() };
+        match self.broker.publish(Arc::new(late), DEADLINE).await {
+            Ok(()) => {
+                info!(
+                    queue,
+                    "a delayed task found its queue late: the broker had not bound it yet"
+                );
+                Ok(true)
+            }
+            // A queue that is full may stay so.
+            Err(error) if error.is_transient() && !matches!(error, PublishError::Nacked { .. }) => {
+                Err(error)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn burial_of(&self, message: RawMessage, death: Option<Death>) -> (RawMessage, Burial) {
         let now = self.clock.now();
         let burial = Burial {
             reason: death.as_ref().map_or(Reason::Other, |death| death.reason),

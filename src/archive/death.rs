@@ -20,6 +20,8 @@ pub(super) struct Death {
     pub(super) routing_key: Option<String>,
     /// When, to the second.
     pub(super) at: Option<SystemTime>,
+    /// The queue that it was on its way to when it left the delay ladder.
+    pub(super) late_for: Option<String>,
 }
 
 impl Death {
@@ -55,6 +57,7 @@ impl Death {
             exchange: text("exchange"),
             routing_key,
             at,
+            late_for: None,
         })
     }
 
@@ -67,6 +70,7 @@ impl Death {
             exchange: text("exchange"),
             routing_key: None,
             at: None,
+            late_for: None,
         })
     }
 
@@ -78,6 +82,7 @@ impl Death {
             return self;
         }
         let key = self.routing_key.unwrap_or_else(|| message.routing_key.clone());
+        let late_for = names::queue_after_delay(&key).map(str::to_owned);
         let key = names::sent_key(&self.queue, &key).to_owned();
         Self {
             queue: key.clone(),
@@ -85,6 +90,7 @@ impl Death {
             exchange: None,
             routing_key: Some(key),
             at: self.at,
+            late_for,
         }
     }
 }
@@ -144,6 +150,7 @@ mod tests {
         let message = RawMessage { routing_key, ..RawMessage::note("e", first) };
         let death = Death::of(&message).unwrap();
         assert_eq!((death.reason, death.queue.as_str()), (Reason::Undeliverable, "mail"));
+        assert_eq!(death.late_for.as_deref(), Some("mail"));
         let last = [("x-last-death-queue", text("mail")), ("x-last-death-reason", text("maxlen"))];
         assert_eq!(Death::of(&message.with_headers(last)).unwrap().reason, Reason::Overflow);
         assert_eq!(Death::of(&RawMessage::note("e", [("a", HeaderValue::Null)])), None);

@@ -138,10 +138,11 @@ enum Answer {
         exchange: String,
         opened: Instant,
     },
-    /// The channel broke; the outcome is unknown.
+    /// The channel, which was opened at `opened`, broke; the outcome is unknown.
     Interrupted {
         error: Arc<str>,
         sent: bool,
+        opened: Instant,
     },
 }
 
@@ -151,8 +152,27 @@ struct Settled {
     outcome: Result<Confirmation, lapin::Error>,
 }
 
-/// A channel that breaks this often while the same message is in flight is broken by it.
-const BREAKS: u32 = 3;
+/// Whether a message breaks the channels it is published on.
+#[derive(Debug, Default)]
+struct Suspicion {
+    broken: u32,
+    last: Option<Instant>,
+}
+
+impl Suspicion {
+    /// So many channels that break with the same message in flight are broken by it.
+    const CHANNELS: u32 = 3;
+
+    /// The channel that was opened then broke with the message in flight. One whose connection was
+    /// just lost breaks again and again until somebody notices; it counts once.
+    fn note(&mut self, opened: Instant) {
+        self.broken += u32::from(self.last.replace(opened) != Some(opened));
+    }
+
+    fn is_certain(&self) -> bool {
+        self.broken >= Self::CHANNELS
+    }
+}
 
 /// A message that is refused is sent again this often: a quorum queue refuses for a moment also
 /// when it elects, or when its node is too busy to note a new publisher.
@@ -188,7 +208,8 @@ impl Confirms {
         let started = Instant::now();
         let ends = started + deadline;
         let mut sent = false;
-        let (mut breaks, mut refusals) = (0, 0);
+        let mut refusals = 0;
+        let mut suspicion = Suspicion::default();
         loop {
             let (answer, answered) = oneshot::channel();
             let job = Job { message: Arc::clone(&message), fence, answer };
@@ -219,12 +240,13 @@ impl Confirms {
                     debug!(%error, "not published, its connection is gone");
                     return Err(PublishError::Fenced);
                 }
-                Ok(Some(Answer::Interrupted { error, sent: was_sent })) => {
+                Ok(Some(Answer::Interrupted { error, sent: was_sent, opened })) => {
                     sent |= was_sent;
-                    let is_suspect = was_sent && !is_about_an_exchange(&error);
-                    breaks += u32::from(is_suspect && self.link.is_up());
                     debug!(%error, "publication interrupted, sending it again");
-                    if breaks >= BREAKS {
+                    if was_sent && !is_about_an_exchange(&error) && self.link.is_up() {
+                        suspicion.note(opened);
+                    }
+                    if suspicion.is_certain() {
                         return Err(PublishError::Refused(error.to_string()));
                     }
                 }
@@ -393,7 +415,7 @@ fn judge(
         Ok(Confirmation::Nack(_)) => Answer::Nacked,
         Ok(Confirmation::NotRequested) => {
             let error = "the publishing channel is not in confirm mode".into();
-            Answer::Interrupted { error, sent: true }
+            Answer::Interrupted { error, sent: true, opened: account.opened }
         }
         Err(error) if names_exchange(&error, &exchange) => {
             Answer::NoExchange { exchange, opened: account.opened }
@@ -404,7 +426,7 @@ fn judge(
                 lapin::ErrorKind::InvalidChannelState(..)
                     | lapin::ErrorKind::InvalidConnectionState(..)
             );
-            Answer::Interrupted { error: error.to_string().into(), sent }
+            Answer::Interrupted { error: error.to_string().into(), sent, opened: account.opened }
         }
     }
 }
@@ -472,4 +494,19 @@ fn key(exchange: &str, routing_key: &str, properties: &lapin::BasicProperties) -
         text(properties.correlation_id()),
         text(properties.message_id()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_that_breaks_again_and_again_does_not_convict_a_message() {
+        let mut suspicion = Suspicion::default();
+        let opened = Instant::now();
+        (0..5).for_each(|_| suspicion.note(opened));
+        assert!(!suspicion.is_certain());
+        (1..3).for_each(|later| suspicion.note(opened + Duration::from_secs(later)));
+        assert!(suspicion.is_certain());
+    }
 }

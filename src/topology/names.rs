@@ -110,6 +110,11 @@ pub fn delay_to_queue(queue: &str) -> String {
     format!("out:{queue}")
 }
 
+/// The queue to which this key leads from the ladder's exit, if it leads to one.
+pub fn queue_after_delay(key: &str) -> Option<&str> {
+    key.strip_prefix("out:")
+}
+
 /// The key that leads from the ladder's exit to another exchange.
 pub fn delay_to_exchange(exchange: &str) -> String {
     format!("out>{exchange}")
@@ -124,7 +129,7 @@ pub fn sent_key<'a>(exchange: &str, key: &'a str) -> &'a str {
     match exchange {
         CELERY_DELAY_EXIT => delayed_routing_key(key),
         // The exchange of the last level.
-        ours if is_delay_level(ours) => key.strip_prefix("out:").unwrap_or(key),
+        ours if is_delay_level(ours) => queue_after_delay(key).unwrap_or(key),
         _ => key,
     }
 }

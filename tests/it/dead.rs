@@ -14,6 +14,7 @@ use celeriac::topology::{Destination, QueueKind, QueueTable, Settings, Topology,
 use lapin::options::{
     BasicGetOptions, BasicRejectOptions, ExchangeDeleteOptions, QueueDeleteOptions,
 };
+use lapin::types::FieldTable;
 
 use crate::rig::{PATIENCE, Rig, eventually};
 use crate::topology::{consume, declared, envelope, next, send, settings};
@@ -262,15 +263,35 @@ async fn a_delayed_task_whose_queue_went_away_is_undeliverable_and_comes_back() 
     let broker = declared(&rig, &settings).await;
     let archive = archive(&broker, &settings);
     let mail = Destination::queue(names::TASKS, "mail");
-    send(&broker, &mail, Duration::from_millis(375)).await.unwrap();
     let (_connection, channel) = rig.channel().await;
     channel.queue_delete("mail".into(), QueueDeleteOptions::default()).await.unwrap();
+    send(&broker, &mail, Duration::from_millis(375)).await.unwrap();
     let letters = found(&archive, "reason:undeliverable", 1).await;
     assert_eq!(letters[0].queue.as_deref(), Some("mail"));
     broker.declare(&Topology::work(&settings, &["mail".to_owned()])).await.unwrap();
     let done = requeue_all(&archive, "", &requeue()).await;
     assert!(done[0].result.is_ok(), "{done:?}");
     assert_eq!(next(&mut consume(&broker, "mail")).await, "375ms");
+}
+
+/// As a broker of 3.10 to 4.1 that was killed: its queues are there before its bindings are.
+#[tokio::test]
+async fn a_delayed_task_whose_queue_was_only_not_bound_goes_on_to_it() {
+    let rig = Rig::start().await;
+    let settings = settings(QueueKind::Quorum);
+    let broker = declared(&rig, &settings).await;
+    let archive = archive(&broker, &settings);
+    let (_connection, channel) = rig.channel().await;
+    let (exit, key) = (names::DELAY_EXIT.into(), names::delay_to_queue("mail").into());
+    channel.queue_unbind("mail".into(), exit, key, FieldTable::default()).await.unwrap();
+    send(&broker, &Destination::queue(names::TASKS, "mail"), Duration::from_millis(375))
+        .await
+        .unwrap();
+    let arrived = names::dead_arrival(&settings.dead.exchange);
+    eventually("it left the ladder", async || rig.ready(&arrived).await == 1).await;
+    assert_eq!(archive.collect_now().await, 1);
+    assert_eq!(next(&mut consume(&broker, "mail")).await, "375ms");
+    assert_eq!(find(&archive, "state:all").await, []);
 }
 
 #[tokio::test]

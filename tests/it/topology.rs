@@ -57,10 +57,15 @@ pub(crate) async fn send(
     wait: Duration,
 ) -> Result<(), PublishError> {
     let delay = Delay::new(wait).unwrap();
-    let exchange = delay.map_or(to.route.exchange.clone(), |delay| delay.entry());
-    let bcc = delay.map_or(Vec::new(), |delay| delay.bcc(to));
+    let exchange = delay.as_ref().map_or(to.route.exchange.clone(), Delay::entry);
+    let bcc = delay.as_ref().map_or(Vec::new(), |delay| delay.bcc(to));
     let task = format!("{wait:?}");
-    let message = RawMessage::try_new(exchange, &to.route.routing_key, &envelope(&task, bcc));
+    // On the way to a queue the key names the queue, as the publisher has it.
+    let key = match (&delay, &to.queue) {
+        (Some(_), Some(_)) => to.exit_key(),
+        _ => to.route.routing_key.clone(),
+    };
+    let message = RawMessage::try_new(exchange, key, &envelope(&task, bcc));
     broker.publish(Arc::new(message.unwrap()), PATIENCE).await
 }
 
