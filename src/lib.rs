@@ -45,6 +45,10 @@ pub mod store;
 pub mod task;
 pub mod telemetry;
 pub mod topology;
+#[cfg(feature = "otel")]
+pub mod traces;
+#[cfg(not(feature = "otel"))]
+mod traces;
 pub mod units;
 pub mod worker;
 

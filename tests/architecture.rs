@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Modules of one row do not know each other.
 const ROWS: &[&[&str]] = &[
-    &["clock", "ids", "backoff", "shutdown", "units", "secret", "inherit", "metrics"],
+    &["clock", "ids", "backoff", "shutdown", "units", "secret", "inherit", "metrics", "traces"],
     &["protocol", "filter"],
     &["task", "canvas", "topology"],
     &["broker", "store", "security"],
@@ -30,6 +30,7 @@ const RESERVED: &[(&str, &str, &str)] = &[
     ("print!", "cli", "only the command line prints; the rest logs or returns"),
     ("eprintln!", "cli", "only the command line prints; the rest logs or returns"),
     ("eprint!", "cli", "only the command line prints; the rest logs or returns"),
+    ("opentelemetry", "traces", "the types of the tracer stay behind `traces`"),
 ];
 
 /// A line that breaks a rule.

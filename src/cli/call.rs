@@ -23,10 +23,11 @@ pub(crate) struct Arguments {
 
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
     let call = arguments.call.call(global)?;
-    let app = send::connect(global).await?;
+    let (app, traces) = send::connect_traced(global).await?;
     let sent = app.client().call(&call.task, &call.args, &call.kwargs, call.options).await;
     let result = sent.map_err(send::failed)?.timeout(arguments.timeout).await;
     app.close().await;
+    traces.close().await;
     match result {
         Ok(value) => {
             let value: serde_json::Value = value;

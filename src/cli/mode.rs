@@ -2,10 +2,12 @@
 //! run. The commands `worker`, `scheduler` and `monitor` run one of them, `run` any of them at once,
 //! all in the same way: one set of signals, one place that answers for their health.
 
+use super::exit::{Exit, OrExit};
 use super::stop;
 use crate::broker::Broker;
 use crate::ops::{self, Check, Health, Ops};
 use crate::shutdown::Shutdown;
+use crate::telemetry::{self, Traces};
 use anyhow::Context;
 use futures::future::BoxFuture;
 use prometheus_client::collector::Collector;
@@ -35,6 +37,8 @@ pub(super) struct Process {
     /// What runs is given so long once it is told to stop; `None` where nothing has to end.
     pub(super) grace: Option<Duration>,
     pub(super) modes: Vec<Mode>,
+    /// What they trace.
+    pub(super) traces: Traces,
 }
 
 impl Mode {
@@ -51,6 +55,12 @@ impl Mode {
     }
 }
 
+/// Sets up the log and the traces of this process.
+pub(super) fn observe(settings: &telemetry::Settings) -> anyhow::Result<Traces> {
+    telemetry::start(settings).context("setting up the log").or_exit(Exit::Config)?;
+    telemetry::trace(&settings.otlp).context("setting up traces").or_exit(Exit::Config)
+}
+
 impl fmt::Debug for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mode").field("name", &self.name).finish_non_exhaustive()
@@ -64,7 +74,7 @@ impl Process {
     /// # Errors
     /// The reason of the first mode that failed.
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self { name, ops, broker, grace, modes } = self;
+        let Self { name, ops, broker, grace, modes, traces } = self;
         let shutdown = Shutdown::new();
         let are_several = modes.len() > 1;
         let (parts, runs): (Vec<_>, Vec<_>) =
@@ -96,6 +106,7 @@ impl Process {
         }
         shutdown.abort();
         beside.abort_all();
+        traces.close().await;
         if outcome.is_ok() {
             info!("stopped");
         }
@@ -182,7 +193,7 @@ mod tests {
 
     fn process(modes: Vec<Mode>) -> Process {
         let ops = ops::Settings { listen: String::new(), socket: String::new() };
-        Process { name: "run", ops, broker: None, grace: None, modes }
+        Process { name: "run", ops, broker: None, grace: None, modes, traces: Traces::default() }
     }
 
     /// A mode that works until it is told to stop, and then reports that it did.

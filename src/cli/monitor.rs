@@ -8,8 +8,6 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Loader};
 use crate::monitor::{Monitor, MonitorError, Status};
 use crate::ops::{Check, Health};
-use crate::telemetry;
-use anyhow::Context;
 use prometheus_client::collector::Collector;
 use std::sync::Arc;
 
@@ -35,7 +33,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
     let loaded = global.load(loader(global, arguments))?;
     let config = loaded.config;
-    telemetry::start(&config.log).context("setting up the log").or_exit(Exit::Config)?;
+    let traces = super::mode::observe(&config.log)?;
     let in_flight = config.publisher.in_flight;
     let broker = Broker::connect(&config.broker, in_flight).await.or_exit(Exit::Unreachable)?;
     let process = Process {
@@ -44,6 +42,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         broker: Some(broker.clone()),
         grace: None,
         modes: vec![mode(&config, &broker)],
+        traces,
     };
     let ended = process.run().await;
     broker.close().await;

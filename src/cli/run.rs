@@ -5,8 +5,6 @@ use super::global::Global;
 use super::mode::Process;
 use super::{scheduler, worker};
 use crate::app::App;
-use crate::telemetry;
-use anyhow::Context;
 
 /// Run worker, scheduler and monitor in one process, for small installs
 #[derive(Debug, clap::Args)]
@@ -49,7 +47,7 @@ enum Part {
 
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
     let loaded = global.load(global.loader())?;
-    telemetry::start(&loaded.config.log).context("setting up the log").or_exit(Exit::Config)?;
+    let traces = super::mode::observe(&loaded.config.log)?;
     let registry = worker::registry(&loaded.config)?;
     let entries = scheduler::entries(&loaded.config).or_exit(Exit::Config)?;
     let app = App::connect(loaded.config.clone()).await.or_exit(Exit::Unreachable)?;
@@ -72,6 +70,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         broker: Some(app.broker().clone()),
         grace: Some(loaded.config.worker.drain_timeout),
         modes,
+        traces,
     };
     let ended = process.run().await;
     app.close().await;

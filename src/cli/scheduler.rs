@@ -9,7 +9,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, Loader};
 use crate::ops::{Check, Health};
 use crate::scheduler::{Count, Entries, EntryErrors, Status};
-use crate::telemetry;
 use anyhow::Context;
 use prometheus_client::collector::Collector;
 use std::path::PathBuf;
@@ -41,7 +40,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
     let loaded = global.load(loader(global, arguments))?;
     let config = &loaded.config;
-    telemetry::start(&config.log).context("setting up the log").or_exit(Exit::Config)?;
+    let traces = super::mode::observe(&config.log)?;
     let entries = entries(config).or_exit(Exit::Config)?;
     if arguments.dry_run {
         super::schedule::list_files(global, &entries)?;
@@ -53,6 +52,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         broker: None,
         grace: None,
         modes: vec![mode(global, arguments, &loaded, entries)?],
+        traces,
     };
     process.run().await?;
     Ok(Exit::Done)

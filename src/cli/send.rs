@@ -7,6 +7,7 @@ use crate::client::NamedCall;
 use crate::clock;
 use crate::publisher::{SendError, SendOptions, Sent};
 use crate::task::RetryPolicy;
+use crate::telemetry::{self, Traces};
 use crate::topology::Destination;
 use crate::units;
 use anyhow::{Context, anyhow, bail};
@@ -133,13 +134,21 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     if let Some(file) = &arguments.from {
         return send_lines(global, &call, file).await;
     }
-    let app = connect(global).await?;
+    let (app, traces) = connect_traced(global).await?;
     let sent = app.client().send(&call.task, &call.args, &call.kwargs, call.options.clone()).await;
     let sent = sent.map_err(failed)?;
     let receipt = Receipt::new(&call.task, &sent);
     global.output.one(&receipt, &receipt.to_string())?;
     app.close().await;
+    traces.close().await;
     Ok(Exit::Done)
+}
+
+/// Connects with the configuration of this command, to send tasks that are traced as it says.
+pub(super) async fn connect_traced(global: &Global) -> anyhow::Result<(App, Traces)> {
+    let config = global.load(global.loader())?.config;
+    let traces = telemetry::trace(&config.log.otlp).or_exit(Exit::Config)?;
+    Ok((App::connect(config).await.or_exit(Exit::Unreachable)?, traces))
 }
 
 /// Connects with the configuration of this command.
@@ -236,7 +245,7 @@ type JsonCall = NamedCall<Vec<Value>, Map<String, Value>>;
 /// Sends one task per line, many in flight, and says of each whether it was taken.
 async fn send_lines(global: &Global, template: &JsonCall, file: &str) -> anyhow::Result<Exit> {
     let calls = read_lines(template, file)?;
-    let app = connect(global).await?;
+    let (app, traces) = connect_traced(global).await?;
     let bar = progress(global, calls.len() as u64);
     let ids: Vec<usize> = (1..=calls.len()).collect();
     let mut answers = std::pin::pin!(app.client().send_all(calls).zip(futures::stream::iter(ids)));
@@ -251,6 +260,7 @@ async fn send_lines(global: &Global, template: &JsonCall, file: &str) -> anyhow:
     bar.finish_and_clear();
     report(global, sent, &errors)?;
     app.close().await;
+    traces.close().await;
     Ok(match (sent, errors.len()) {
         (_, 0) => Exit::Done,
         (0, _) => Exit::Unreachable,

@@ -8,10 +8,8 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::handler::Registry;
 use crate::ops::{Check, Health};
-use crate::telemetry;
 use crate::topology::QueueKind;
 use crate::worker::Status;
-use anyhow::Context;
 use prometheus_client::collector::Collector;
 
 /// Consume queues and run tasks
@@ -58,7 +56,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
     let loaded = global.load(loader(global, arguments))?;
     let config = loaded.config;
-    telemetry::start(&config.log).context("setting up the log").or_exit(Exit::Config)?;
+    let traces = super::mode::observe(&config.log)?;
     let registry = registry(&config)?;
     if arguments.dry_run {
         let plan = plan(&config, &registry);
@@ -72,6 +70,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         broker: Some(app.broker().clone()),
         grace: Some(app.config().worker.drain_timeout),
         modes: vec![mode(&app, registry)],
+        traces,
     };
     let ended = process.run().await;
     app.close().await;

@@ -4,6 +4,7 @@ use super::{Failure, TaskError};
 use crate::canvas::Canvas;
 use crate::ids::TaskId;
 use crate::protocol::Headers;
+use crate::traces;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -112,6 +113,15 @@ impl TaskContext {
     /// Always: the error is the answer, to be returned from the task.
     pub fn replace<T, E: From<Failure>>(&self, by: impl Into<Canvas>) -> Result<T, E> {
         Err(Failure::Replace(Box::new(by.into())).into())
+    }
+
+    /// The headers by which another program goes on with the trace of this attempt: `traceparent`, and
+    /// `tracestate` if there is one. Without tracing here, what the message came with.
+    pub(crate) fn trace_headers(&self) -> Vec<(&'static str, String)> {
+        match traces::here() {
+            Some(span) => span.carried(),
+            None => self.headers.trace().headers(),
+        }
     }
 
     /// Which attempt this is, from 1.

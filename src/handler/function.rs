@@ -36,6 +36,7 @@ use super::typed::ErrorKind;
 use super::{DuplicateTask, Failure, Handler, Output, Registry, TaskContext, TaskError};
 use crate::protocol::{Body, DecodeError};
 use crate::task::TaskOptions;
+use crate::traces;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -162,8 +163,12 @@ pub(super) async fn blocking(
     function: impl FnOnce() -> Result<Output, Failure> + Send + 'static,
 ) -> Result<Output, Failure> {
     let _dropped = cancel.drop_guard();
-    let span = Span::current();
-    match spawn_blocking(move || span.in_scope(function)).await {
+    let (span, trace) = (Span::current(), traces::here());
+    let function = move || match trace {
+        Some(trace) => trace.in_scope(|| span.in_scope(function)),
+        None => span.in_scope(function),
+    };
+    match spawn_blocking(function).await {
         Ok(ended) => ended,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

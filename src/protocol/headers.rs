@@ -2,6 +2,7 @@
 
 use super::HeaderValue;
 use crate::ids::TaskId;
+use crate::traces::{self, Carried};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -116,6 +117,22 @@ impl Headers {
     /// Removes whatever tells of an earlier publication only: see [`is_death_header`].
     pub fn forget_delivery(&mut self) {
         self.extra.retain(|name, _| !is_death_header(name));
+    }
+
+    /// The trace that the message belongs to.
+    pub(crate) fn trace(&self) -> Carried<'_> {
+        let text = |name| match self.extra.get(name) {
+            Some(HeaderValue::Text(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        Carried { parent: text(traces::PARENT), state: text(traces::STATE) }
+    }
+
+    /// Puts the message under a span.
+    pub(crate) fn set_trace(&mut self, span: &traces::Span) {
+        self.extra.remove(traces::STATE);
+        let carried = span.carried().into_iter();
+        self.extra.extend(carried.map(|(name, value)| (name.to_owned(), HeaderValue::Text(value))));
     }
 
     /// Headers of a task that says nothing beyond its name and id.

@@ -15,6 +15,7 @@ mod flow;
 mod options;
 mod planned;
 mod settings;
+mod trace;
 mod unique;
 
 pub use call::{Call, Partial};
@@ -32,6 +33,7 @@ use crate::protocol::{self, Body, Envelope, Format, Headers, Properties, TimeLim
 use crate::security::Security;
 use crate::task::Tasks;
 use crate::topology::{self, Delay, Destination, Route, Router, Topology};
+use crate::traces::Span;
 use announce::Announcement;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -109,6 +111,7 @@ pub(crate) struct Prepared {
     sent: Sent,
     claim: Option<Box<Claim>>,
     announcement: Option<Box<Announcement>>,
+    span: Option<Span>,
 }
 
 impl Publisher {
@@ -221,6 +224,7 @@ impl Publisher {
         let expires = expires.map(|expiry| expiry.resolve(now));
         let mut headers = Headers { eta, expires, ..headers(task, &options) };
         finish(&mut headers);
+        let span = trace::begin(&mut headers, &destination, body.len());
         let id = headers.id.clone();
         let properties = Properties {
             content_type: Some(format.content_type().to_owned()),
@@ -239,7 +243,7 @@ impl Publisher {
             options.unique.map(|unique| Claim::new(&unique, &id).map(Box::new)).transpose()?;
         let outcome = UniqueOutcome::New;
         let sent = Sent { id, destination, eta, keeps_result, outcome };
-        Ok(Prepared { message, delay, deadline, sent, claim, announcement })
+        Ok(Prepared { message, delay, deadline, sent, claim, announcement, span })
     }
 
     /// Sends what was prepared, and waits for the broker's confirm.
@@ -247,11 +251,15 @@ impl Publisher {
         if let Some(claim) = prepared.claim.take() {
             return Box::pin(self.dispatch_claimed(*claim, prepared)).await;
         }
-        let Prepared { message, delay, deadline, sent, announcement, .. } = prepared;
-        match delay {
-            None => self.deliver(message, &sent.destination, deadline).await?,
-            Some(delay) => self.delay(message, &delay, &sent.destination, deadline).await?,
+        let Prepared { message, delay, deadline, sent, announcement, span, .. } = prepared;
+        let published = match delay {
+            None => self.deliver(message, &sent.destination, deadline).await,
+            Some(delay) => self.delay(message, &delay, &sent.destination, deadline).await,
+        };
+        if let Some(span) = span {
+            trace::end(&span, &published);
         }
+        published?;
         if let (Some(announcement), Some(events)) = (announcement, &self.events) {
             announcement.tell(&sent, events);
         }

@@ -10,9 +10,10 @@ use crate::protocol::{
     Body, Envelope, HeaderValue, Headers, Properties, TimeLimits, Unreadable, header,
 };
 use crate::task::RetryPolicy;
+use crate::traces::Span;
 use crate::{clock, protocol};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 /// A message that was read, and what this worker knows about its task.
@@ -31,6 +32,8 @@ pub(super) struct Attempt {
     pub(super) known: Option<Arc<Known>>,
     /// How far it has come.
     pub(super) stage: Stage,
+    /// Set once it begins, if anything is traced.
+    pub(super) span: OnceLock<Span>,
 }
 
 /// A delivery that is no task that can be run, whole, with the reason.
@@ -71,6 +74,7 @@ impl Attempt {
             redelivered: delivery.redelivered,
             known,
             stage: Stage::default(),
+            span: OnceLock::new(),
         };
         Ok((Arc::new(attempt), delivery.settle))
     }
@@ -111,10 +115,21 @@ impl Attempt {
         !ignored && cx.results.wants(self.properties.reply_to.as_deref())
     }
 
+    /// How long the body is as it came, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The message as it came, to be published again.
     pub(super) fn envelope(&self) -> Envelope {
         let mut headers = Headers::clone(&self.headers);
         headers.forget_delivery();
+        // A trace that began with this attempt is gone on with by the next.
+        if let Some(span) = self.span.get()
+            && headers.trace().parent.is_none()
+        {
+            headers.set_trace(span);
+        }
         let properties = Properties { expiration: None, ..self.properties.clone() };
         Envelope { properties, headers, body: self.bytes.clone() }
     }

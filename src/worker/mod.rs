@@ -30,6 +30,7 @@ mod settle;
 mod slots;
 mod status;
 mod tell;
+mod trace;
 mod withdraw;
 
 pub use journal::{Ending, Journal, Run};

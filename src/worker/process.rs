@@ -55,6 +55,7 @@ async fn live(attempt: Arc<Attempt>, receipt: Settle, cx: &Context) {
     if let Some(journal) = &cx.journal {
         journal.note(&attempt, &decision, ran, cx.clock.now());
     }
+    attempt.note_decision(&decision, &cx.name);
     let ended = Ended { attempt, outcome, took: ran.unwrap_or_default() };
     settle(ended, decision, receipt, cx).await;
 }
@@ -111,6 +112,7 @@ async fn attend(
     cx.status.begun();
     known.started.fetch_add(1, Ordering::Relaxed);
     attempt.stage.begin(cx.clock.now());
+    attempt.begin_span(&cx.name);
     let outcome = run(attempt, known, cx).await;
     attempt.stage.end();
     cx.status.ended();

@@ -39,6 +39,10 @@ pub(super) async fn run(attempt: &Attempt, known: &Known, cx: &Context) -> Outco
         Ok(handler) => handler,
         Err(panic) => return Outcome::Panicked(panic_text(&*panic)),
     };
+    let handler = match attempt.span.get() {
+        Some(span) => span.around(handler),
+        None => handler,
+    };
     let mut handler = AssertUnwindSafe(handler).catch_unwind();
     // What ends without waiting needs no limits.
     if let Poll::Ready(ended) = futures::poll!(&mut handler) {

@@ -17,6 +17,7 @@ use crate::handler::TaskError;
 use crate::protocol::{EncodeError, Envelope, HeaderValue, TaskState, header};
 use crate::results::{Document, OnStoreError};
 use crate::topology::Destination;
+use crate::traces;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, error, warn};
@@ -81,11 +82,13 @@ pub(super) async fn settle(
         }
         Decision::GiveBack => {
             tell::given_back(&settling);
+            attempt.end_span();
             return receipt.into_iter().for_each(Settle::give_back);
         }
         // In a box of its own, so that a task which has nothing to publish has a small future.
-        decision => Box::pin(settling.carry_out(decision)).await,
+        decision => traces::within(attempt.span.get(), settling.carry_out(decision)).await,
     };
+    attempt.end_span();
     let Some(receipt) = receipt else { return };
     match step {
         Step::Done if receipt.is_void() => {

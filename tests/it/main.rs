@@ -33,6 +33,8 @@ mod scheduler;
 mod signed;
 mod together;
 mod topology;
+#[cfg(feature = "otel")]
+mod traces;
 mod typed;
 mod unique;
 mod worker;

@@ -2,7 +2,8 @@
 
 use super::super::tree::{Step, path_of};
 use super::Checks;
-use super::addresses::{wrong_broker_url, wrong_listen};
+use super::addresses::{wrong_broker_url, wrong_http_url, wrong_listen};
+use crate::telemetry::Otlp;
 
 impl Checks<'_> {
     pub(super) fn broker(&mut self) {
@@ -72,6 +73,22 @@ impl Checks<'_> {
             self.error("this is no address to listen on", &path_of(["ops", "listen"]), wrong);
         }
     }
+
+    pub(super) fn traces(&mut self) {
+        let otlp = &self.config.log.otlp;
+        if otlp.endpoint.is_empty() {
+            return;
+        }
+        let path = path_of(["log", "otlp", "endpoint"]);
+        if !Otlp::IS_BUILT_IN {
+            let label = "build it with `--features otel`, or write \"\"";
+            return self.error("this build cannot trace", &path, label);
+        }
+        if let Some(wrong) = wrong_http_url(&otlp.endpoint) {
+            self.error("this is no OTLP endpoint", &path, &wrong);
+        }
+    }
+
     pub(super) fn monitor(&mut self) {
         let monitor = &self.config.monitor;
         let (listen, folder) = (monitor.listen.as_str(), monitor.data_dir.as_str());

@@ -31,6 +31,7 @@ pub(super) fn check(config: &Config, layers: &[Layer]) -> Vec<Problem> {
     checks.scheduler();
     checks.schedules();
     checks.ops();
+    checks.traces();
     checks.monitor();
     checks.problems
 }

@@ -105,6 +105,16 @@ error: unknown key `prefech` in [queues]
 }
 
 #[test]
+fn traces_go_to_a_url_if_this_build_has_any() {
+    let said = report("[log.otlp]\nendpoint = \"otel:4318\"\n");
+    let why = match crate::telemetry::Otlp::IS_BUILT_IN {
+        true => "the scheme is `otel`; write http://host/path",
+        false => "build it with `--features otel`, or write \"\"",
+    };
+    assert!(said.contains("celeriac.toml:2:12") && said.contains(why), "{said}");
+}
+
+#[test]
 fn the_monitor_listens_where_one_can() {
     assert_eq!(
         report("[monitor]\nlisten = \"5555\"\n"),

@@ -95,6 +95,7 @@ impl Checked {
             .env("CELERIAC_TASK", &cx.headers.task)
             .env("CELERIAC_ATTEMPT", cx.attempt().to_string())
             .env("CELERIAC_QUEUE", &*cx.queue)
+            .envs(cx.trace_headers().into_iter().map(|(name, value)| (name.to_uppercase(), value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -33,6 +33,12 @@ impl HttpClient {
 }
 
 impl HttpClient {
+    /// The client for whoever brings its own requests.
+    #[cfg(feature = "otel")]
+    pub(crate) fn into_inner(self) -> reqwest::Client {
+        self.0
+    }
+
     /// Begins a GET.
     pub(crate) fn get(&self, url: reqwest::Url) -> reqwest::RequestBuilder {
         self.0.get(url)

@@ -167,7 +167,9 @@ impl Checked {
             RequestBody::None => request,
         };
         let key = idempotency_key(call.cx.id().as_str());
-        request.headers(self.headers.clone()).header(IDEMPOTENCY_KEY, key)
+        let request = request.headers(self.headers.clone()).header(IDEMPOTENCY_KEY, key);
+        let trace = call.cx.trace_headers().into_iter();
+        trace.fold(request, |request, (name, value)| request.header(name, value))
     }
 
     /// Where to ask instead, if that is on the same host and the same request is wanted there.

@@ -3,6 +3,7 @@
 use super::wire::{Answer, Ended, Job, Order, frames, write};
 use crate::handler::{Failure, OnThread, Output, Progress, Registry, TaskContext, panic_text};
 use crate::protocol::{Body, Envelope, Format, Limits, Properties, Value};
+use crate::traces::{self, Span};
 use futures::{FutureExt, StreamExt};
 use std::io;
 use std::os::fd::AsFd;
@@ -81,6 +82,7 @@ async fn run(
         Ok(body) => Arc::new(body),
         Err(error) => return Ended::Failed(Failure::argument(error.to_string()).into()),
     };
+    let trace = Span::elsewhere(headers.trace());
     let cx = TaskContext {
         headers: Arc::new(headers),
         queue: queue.into(),
@@ -92,7 +94,7 @@ async fn run(
     };
     let handler = Arc::clone(&registered.handler);
     let call = async move { handler.call(cx, body).await };
-    match AssertUnwindSafe(call).catch_unwind().await {
+    match AssertUnwindSafe(traces::within(trace.as_ref(), call)).catch_unwind().await {
         Ok(Ok(output)) => value(&output),
         Ok(Err(failure)) => Ended::Failed(failure.into()),
         Err(panic) => Ended::Panicked(panic_text(&*panic)),

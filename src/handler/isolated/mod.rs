@@ -18,6 +18,7 @@ pub(crate) use child::serve;
 use super::exec::{Running, Watcher};
 use super::{Failure, Handler, Output, TaskContext};
 use crate::protocol::Body;
+use crate::traces;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -101,8 +102,12 @@ impl Isolated {
         body: &Body,
     ) -> io::Result<Option<Ended>> {
         let (reader, mut writer) = socket.into_split();
+        let mut headers = (*cx.headers).clone();
+        if let Some(span) = traces::here() {
+            headers.set_trace(&span);
+        }
         let job = Job {
-            headers: (*cx.headers).clone(),
+            headers,
             queue: cx.queue.to_string(),
             redelivered: cx.redelivered,
             left: cx.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),

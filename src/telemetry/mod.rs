@@ -1,4 +1,8 @@
-//! `[log]`: where the log goes, and setting it up.
+//! `[log]`: where the log and the traces go, and setting both up.
+
+mod otlp;
+
+pub use otlp::{Otlp, TraceError, Traces, trace};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,6 +25,8 @@ pub struct Settings {
     pub format: Format,
     /// "stderr", "stdout" or "file:PATH". A file is appended to, never rotated.
     pub target: Target,
+    /// Where traces of tasks go.
+    pub otlp: Otlp,
 }
 
 /// How much is logged: a level, or levels by module.
@@ -153,7 +159,7 @@ pub fn start(settings: &Settings) -> Result<(), LogError> {
     };
     // lapin logs as errors what is expected here, such as asking for an exchange that is not there
     // yet; what goes wrong it also returns, and we say it. `lapin=debug` in the level brings it back.
-    let filter = EnvFilter::new(format!("lapin=off,{}", settings.level.0));
+    let filter = EnvFilter::new(format!("lapin=off,opentelemetry=warn,{}", settings.level.0));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
