@@ -15,6 +15,7 @@ pub mod app;
 pub mod archive;
 pub mod backoff;
 pub mod broker;
+mod bundle;
 pub mod canvas;
 pub mod cli;
 pub mod client;

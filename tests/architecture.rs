@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Modules of one row do not know each other.
 const ROWS: &[&[&str]] = &[
-    &["clock", "ids", "backoff", "shutdown", "units", "secret", "inherit", "metrics", "traces"],
+    &[
+        "clock", "ids", "backoff", "shutdown", "units", "secret", "inherit", "metrics", "traces",
+        "bundle",
+    ],
     &["protocol", "filter"],
     &["task", "canvas", "topology"],
     &["broker", "store", "security"],

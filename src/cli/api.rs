@@ -123,7 +123,22 @@ impl Api {
         self.ask(self.client.post(self.url(call, &[])).header("x-celeriac", "1")).await
     }
 
+    /// What it answers to a call that answers with a file.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(super) async fn bytes(&self, call: &[&str]) -> anyhow::Result<Vec<u8>> {
+        self.answer(self.client.get(self.url(call, &[]))).await
+    }
+
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
+        let body = self.answer(request).await?;
+        serde_json::from_slice(&body)
+            .with_context(|| format!("what answers at {} is no monitor of ours", self.address()))
+            .or_exit(Exit::Unreachable)
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Vec<u8>> {
         let mut request = request.timeout(PATIENCE);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -136,9 +151,7 @@ impl Api {
         if !status.is_success() {
             return Err(self.refusal(status, &body));
         }
-        serde_json::from_slice(&body)
-            .with_context(|| format!("what answers at {} is no monitor of ours", self.address()))
-            .or_exit(Exit::Unreachable)
+        Ok(body.into())
     }
 
     fn url(&self, call: &[&str], parameters: &[(&str, &str)]) -> Url {

@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::global::Global;
 use crate::app::{App, AppError};
-use crate::config::{Config, Severity};
+use crate::config::{Config, Loaded, Severity};
 use crate::handler::exec::{Program, Watcher};
 use crate::ids::TaskId;
 use crate::topology::{Finding, Topology};
@@ -30,7 +30,7 @@ enum Verdict {
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-struct Diagnosis {
+pub(super) struct Diagnosis {
     verdict: Verdict,
     about: String,
     finding: String,
@@ -45,13 +45,7 @@ const CONSUMER_TIMEOUT: Duration = Duration::from_secs(1800);
 const OPEN_FILES: u64 = 1024;
 
 pub(super) async fn run(global: &Global, _: &Arguments) -> anyhow::Result<Exit> {
-    let loaded = global.load(global.loader())?;
-    let warnings = loaded.report.problems.iter().filter(|it| it.severity == Severity::Warning);
-    let mut found = vec![configuration(warnings.count())];
-    found.extend(programs(&loaded.config));
-    found.extend(long_tasks(&loaded.config));
-    found.push(open_files());
-    found.extend(broker(loaded.config).await);
+    let found = look(&global.load(global.loader())?).await;
     let bad = found.iter().filter(|it| it.verdict == Verdict::Bad).count();
     let warned = found.iter().filter(|it| it.verdict == Verdict::Warning).count();
     let mut text: String = found.iter().map(Diagnosis::text).collect();
@@ -61,6 +55,17 @@ pub(super) async fn run(global: &Global, _: &Arguments) -> anyhow::Result<Exit> 
     });
     global.output.one(&found, &text)?;
     Ok(if bad > 0 { Exit::No } else { Exit::Done })
+}
+
+/// Looks at everything.
+pub(super) async fn look(loaded: &Loaded) -> Vec<Diagnosis> {
+    let warnings = loaded.report.problems.iter().filter(|it| it.severity == Severity::Warning);
+    let mut found = vec![configuration(warnings.count())];
+    found.extend(programs(&loaded.config));
+    found.extend(long_tasks(&loaded.config));
+    found.push(open_files());
+    found.extend(broker(loaded.config.clone()).await);
+    found
 }
 
 fn configuration(warnings: usize) -> Diagnosis {

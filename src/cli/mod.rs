@@ -4,6 +4,7 @@
 //! exit code. Only here does the program print and exit.
 
 mod api;
+mod bundle;
 mod call;
 mod changes;
 mod completions;
@@ -120,6 +121,7 @@ enum Command {
     User(user::Arguments),
     Health(health::Arguments),
     Doctor(doctor::Arguments),
+    Bundle(bundle::Arguments),
     Init(init::Arguments),
     Migrate(migrate::Arguments),
     Config(config::Arguments),
@@ -161,6 +163,7 @@ pub fn run() -> ExitCode {
         Command::Topology(arguments) => wait(topology::run(&cli.global, &arguments)),
         Command::Health(arguments) => wait(health::run(&cli.global, &arguments)),
         Command::Doctor(arguments) => wait(doctor::run(&cli.global, &arguments)),
+        Command::Bundle(arguments) => wait(bundle::run(&cli.global, &arguments)),
         Command::Init(arguments) => init::run(&arguments),
         Command::Migrate(arguments) => migrate::run(&cli.global, &arguments),
         Command::Config(arguments) => config::run(&cli.global, &arguments),

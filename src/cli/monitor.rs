@@ -6,8 +6,9 @@ use super::mode::{Mode, Process};
 use crate::broker::Broker;
 use crate::clock::SystemClock;
 use crate::config::{Config, Loader};
-use crate::monitor::{Monitor, MonitorError, Status};
+use crate::monitor::{Configuration, Monitor, MonitorError, Status};
 use crate::ops::{Check, Health};
+use crate::topology::Topology;
 use prometheus_client::collector::Collector;
 use std::sync::Arc;
 
@@ -60,6 +61,10 @@ pub(super) fn mode(config: &Config, broker: &Broker) -> Mode {
         dead: config.dead.clone(),
         clock: Arc::new(SystemClock),
         status: status.clone(),
+        configuration: Configuration {
+            text: config.masked(),
+            topology: Topology::whole(&config.topology(), &config.worker.queues),
+        },
     };
     let health = MonitorHealth { broker: broker.clone(), status };
     Mode::new("monitor", health, |shutdown| async {

@@ -6,7 +6,7 @@ use super::output::Row;
 use super::send;
 use crate::app::App;
 use crate::broker::DeclareError;
-use crate::topology::{Arguments as Table, Finding, Object, Settings, Topology, delay, names};
+use crate::topology::{Arguments as Table, Finding, Settings, Topology, delay, names};
 use crate::topology::{Endpoint, value_text};
 use serde::Serialize;
 use serde_json::json;
@@ -159,38 +159,12 @@ fn details(arguments: &Table) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-/// One finding, as a line.
-struct Line(Finding);
-
-impl Serialize for Line {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let object = self.0.object();
-        let kind = match object {
-            Object::Exchange(_) => "exchange",
-            Object::Queue(_) => "queue",
-            Object::Binding { .. } => "binding",
-        };
-        let mut json = json!({ "kind": kind, "name": object.name(), "text": self.0.to_string() });
-        match &self.0 {
-            Finding::Missing(_) => json["finding"] = json!("missing"),
-            Finding::Unknown(..) => json["finding"] = json!("unknown"),
-            Finding::Differs(difference) => {
-                json["finding"] = json!("differs");
-                json["argument"] = json!(difference.argument);
-                json["broker"] = json!(difference.theirs());
-                json["configuration"] = json!(difference.ours());
-            }
-        }
-        json.serialize(serializer)
-    }
-}
-
-impl Row for Line {
+impl Row for Finding {
     const COLUMNS: &'static [&'static str] = &["object", "argument", "broker", "configuration"];
 
     fn cells(&self) -> Vec<String> {
-        let object = self.0.object().to_string();
-        match &self.0 {
+        let object = self.object().to_string();
+        match self {
             Finding::Missing(_) => vec![object, String::new(), "missing".into(), String::new()],
             Finding::Unknown(_, why) => vec![object, String::new(), why.clone(), String::new()],
             Finding::Differs(difference) => {
@@ -218,9 +192,8 @@ async fn compare(global: &Global, app: &App, topology: &Topology) -> anyhow::Res
         findings.retain(|finding| !is_rung(finding));
     }
     let none = findings.is_empty() && rungs == 0;
-    let lines: Vec<_> = findings.into_iter().map(Line).collect();
-    if !lines.is_empty() || !global.output.is_for_people() {
-        global.output.rows(&lines)?;
+    if !findings.is_empty() || !global.output.is_for_people() {
+        global.output.rows(&findings)?;
     }
     if !global.quiet {
         if rungs > 0 {

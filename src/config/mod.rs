@@ -11,6 +11,7 @@ mod explain;
 mod layer;
 mod limits;
 mod load;
+mod masked;
 mod problem;
 mod read;
 mod schema;

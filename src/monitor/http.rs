@@ -10,7 +10,7 @@ use super::operations::Operations;
 use super::schedules::Schedules;
 use super::settings::Settings;
 use super::status::Status;
-use super::{api, live, pages, transfer};
+use super::{Configuration, api, live, pages, transfer};
 use crate::archive::Archive;
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -47,6 +47,7 @@ pub(super) struct Pages {
     pub(super) operations: Operations,
     pub(super) paused: Paused,
     pub(super) schedules: Schedules,
+    pub(super) configuration: Arc<Configuration>,
 }
 
 /// What a browser may do with our pages: nothing that is not ours.

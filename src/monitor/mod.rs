@@ -85,6 +85,18 @@ pub struct Monitor {
     pub clock: Arc<dyn Clock>,
     /// How it is doing, for whoever asks.
     pub status: Status,
+    /// What its bundle tells of the configuration.
+    pub configuration: Configuration,
+}
+
+/// What a bundle for a ticket tells of the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Configuration {
+    /// All of it, with secrets masked: [`Config::masked`](crate::config::Config::masked). Empty for
+    /// nothing.
+    pub text: String,
+    /// What it wants to be in the broker, which is compared.
+    pub topology: Topology,
 }
 
 /// Why a monitor cannot work.
@@ -197,6 +209,7 @@ impl Monitor {
             operations: operations.clone(),
             paused: paused.clone(),
             schedules: Schedules::new(self.broker.clone()),
+            configuration: Arc::new(self.configuration.clone()),
         };
         let topology = topology::Settings { dead: self.dead.clone(), ..Default::default() };
         let streams = [

@@ -5,6 +5,8 @@
 
 use super::{Exchange, ExchangeKind, Queue};
 use crate::protocol::HeaderValue;
+use serde::{Serialize, Serializer};
+use serde_json::json;
 use std::fmt;
 
 /// A thing in the broker, by name.
@@ -65,6 +67,29 @@ impl Finding {
             Self::Missing(object) | Self::Unknown(object, _) => object,
             Self::Differs(difference) => &difference.object,
         }
+    }
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let object = self.object();
+        let kind = match object {
+            Object::Exchange(_) => "exchange",
+            Object::Queue(_) => "queue",
+            Object::Binding { .. } => "binding",
+        };
+        let mut json = json!({ "kind": kind, "name": object.name(), "text": self.to_string() });
+        match self {
+            Self::Missing(_) => json["finding"] = json!("missing"),
+            Self::Unknown(..) => json["finding"] = json!("unknown"),
+            Self::Differs(difference) => {
+                json["finding"] = json!("differs");
+                json["argument"] = json!(difference.argument);
+                json["broker"] = json!(difference.theirs());
+                json["configuration"] = json!(difference.ours());
+            }
+        }
+        json.serialize(serializer)
     }
 }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod both;
+mod bundle;
 mod consume;
 mod control;
 mod dead;

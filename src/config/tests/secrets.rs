@@ -73,6 +73,23 @@ fn no_password_is_shown_anywhere() {
 }
 
 #[test]
+fn what_others_read_has_no_secret_and_nothing_that_tasks_are_given() {
+    let text = "[broker]\nurl = \"amqp://u:hunter2@h/?heartbeat=5\"\n\
+        failover = [\"amqp://u:hunter2@h/\"]\n\
+        [results]\nbackend = \"redis\"\nurl = \"redis://:hunter2@h/0\"\n\
+        [tasks.p]\nexec = [\"curl\", \"-u\", \"u:hunter2\"]\nenv = { KEY = \"hunter2\" }\n\
+        [tasks.q.http]\nurl = \"http://u:hunter2@h/?key=hunter2\"\nheaders = { X-Key = \"hunter2\" }\n\
+        [schedules.s]\ntask = \"p\"\nevery = \"1h\"\nargs = [\"hunter2\", [\"hunter2\"]]\n\
+        kwargs = { a = { b = \"hunter2\" } }\nheaders = { tenant = \"hunter2\" }\n";
+    let shown = load(text).unwrap().config.masked();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    for kept in ["amqp://u:••••@h/?••••", "exec = [\"curl\", \"••••\"", "every = \"1h\""]
+    {
+        assert!(shown.contains(kept), "{kept} in {shown}");
+    }
+}
+
+#[test]
 fn a_password_in_a_file_that_everyone_may_read_is_a_warning() {
     use std::os::unix::fs::PermissionsExt;
     let text = "[broker]\nurl = \"amqp://u:hunter2@h/\"\n";

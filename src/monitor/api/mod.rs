@@ -5,6 +5,7 @@
 
 mod act;
 pub(super) mod again;
+mod bundle;
 mod dead;
 mod event;
 mod failure;
@@ -132,6 +133,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/audit", get(dead::acts))
         .route("/demand", get(demand))
         .route("/about", get(about))
+        .route("/bundle", get(bundle::show))
         .route("/me", get(me))
         .route("/openapi.json", get(openapi::show))
         .merge(act::router())

@@ -1,8 +1,10 @@
 //! What the monitor says of itself: version, how far it is, how much it keeps.
 
+use super::super::access::Person;
 use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index;
+use super::super::settings::Role;
 use super::frame::{Facts, Frame, Place};
 use super::shown::{self, Html};
 use super::task::Fact;
@@ -16,6 +18,7 @@ use std::time::Duration;
 struct Page {
     frame: Frame,
     groups: Vec<Group>,
+    may_bundle: bool,
 }
 
 struct Group {
@@ -24,7 +27,7 @@ struct Group {
 }
 
 /// `GET /about`
-pub(super) async fn show(Given(pages): Given<Pages>) -> Answer {
+pub(super) async fn show(Given(pages): Given<Pages>, person: Person) -> Answer {
     let now = micros(pages.clock.now());
     let found = pages.index.read(move |connection| {
         Ok((Facts::read(connection, now)?, index::tasks::states(connection)?))
@@ -36,7 +39,8 @@ pub(super) async fn show(Given(pages): Given<Pages>) -> Answer {
         Group { title: "Index", facts: kept(&pages, states.values().sum()) },
         Group { title: "Broker", facts: broker(&pages) },
     ];
-    page(&Page { frame: Frame::new(&pages, Place::About, &facts, now), groups })
+    let frame = Frame::new(&pages, Place::About, &facts, now);
+    page(&Page { frame, groups, may_bundle: person.may(Role::Admin).is_ok() })
 }
 
 fn program(pages: &Pages) -> Vec<Fact> {

@@ -5,7 +5,7 @@ use crate::rig::Rig;
 use celeriac::app::App;
 use celeriac::clock::SystemClock;
 use celeriac::config::Config;
-use celeriac::monitor::{Monitor, MonitorError, Role, Status, Tokens, Users};
+use celeriac::monitor::{Configuration, Monitor, MonitorError, Role, Status, Tokens, Users};
 use celeriac::shutdown::Shutdown;
 use serde_json::json;
 use std::sync::Arc;
@@ -170,6 +170,7 @@ async fn it_does_not_start_where_anybody_could_come_in() {
         dead: app.config().dead.clone(),
         clock: Arc::new(SystemClock),
         status: Status::default(),
+        configuration: Configuration::default(),
     };
     let error = Box::pin(monitor.run(Shutdown::new())).await.unwrap_err();
     assert!(matches!(error, MonitorError::Open(_)), "{error}");

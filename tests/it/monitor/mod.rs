@@ -21,8 +21,9 @@ use crate::rig::{PATIENCE, Rig, eventually};
 use celeriac::app::App;
 use celeriac::clock::SystemClock;
 use celeriac::config::Config;
-use celeriac::monitor::{Monitor, MonitorError, Status};
+use celeriac::monitor::{Configuration, Monitor, MonitorError, Status};
 use celeriac::shutdown::Shutdown;
+use celeriac::topology::Topology;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,6 +58,10 @@ impl Shown {
             dead: app.config().dead.clone(),
             clock: Arc::new(SystemClock),
             status: status.clone(),
+            configuration: Configuration {
+                text: app.config().masked(),
+                topology: Topology::whole(&app.config().topology(), &app.config().worker.queues),
+            },
         };
         let mut running = JoinSet::new();
         running.spawn(monitor.run(shutdown.clone()));

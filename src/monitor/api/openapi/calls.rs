@@ -80,6 +80,15 @@ pub(super) const CALLS: &[Call] = &[
         .query(of::<WantedOperations>),
     get("/operations/{id}", "An operation with its report", of::<Report>),
     get("/about", "How the monitor itself is doing", of::<About>),
+    Call {
+        method: "get",
+        path: "/bundle",
+        about: "What this monitor knows of itself and of everything, for a ticket; secrets are masked",
+        role: Admin,
+        query: None,
+        body: None,
+        answer: Kind::File("application/gzip"),
+    },
     get("/me", "Who asks", of::<Me>),
     get("/openapi.json", "This document", object),
     Call {

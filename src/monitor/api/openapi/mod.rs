@@ -42,6 +42,8 @@ enum Kind {
     },
     /// Server-sent events.
     Events,
+    /// A file of this type.
+    File(&'static str),
 }
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
@@ -160,6 +162,7 @@ impl Call {
                 add("200", "What would happen", json(&preview(answers).to_value()));
                 add("202", "It has begun", json(&begun(answers).to_value()));
             }
+            Kind::File(kind) => add("200", "The file", json!({ *kind: {} })),
             Kind::Events => {
                 add("200", "What happens, as it does", json!({ "text/event-stream": {} }))
             }
