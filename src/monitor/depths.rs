@@ -5,11 +5,12 @@
 //! to, as far as it was told, those that a worker says it consumes, and those that are paused.
 
 use super::change::{Micros, micros};
-use super::index::{self, Index};
+use super::index::{self, Index, IndexError};
 use crate::broker::{Broker, Depth};
 use crate::clock::Clock;
 use crate::control::{Arguments, AskError, Caller, Paused, Pauses, Recipients};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::iter::repeat_n;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -17,6 +18,7 @@ use tracing::debug;
 
 /// How often the queues are looked at.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
+const LOOK: Micros = EVERY.as_micros() as Micros;
 
 /// Workers are asked what they consume each time but so many.
 const ASK_EACH: usize = 4;
@@ -48,6 +50,27 @@ pub(super) struct Seen {
 }
 
 impl Depths {
+    /// What the index has of the last hour. It knows each minute, which stands for all looks of that
+    /// minute.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub(super) async fn kept(index: &Index, now: Micros) -> Result<Self, IndexError> {
+        let hour = LOOK * KEPT as Micros;
+        let asked = move |index: &_| index::depths::since(index, None, now - hour, now);
+        let (step, found) = index.read(asked).await?;
+        let looks = usize::try_from(step / LOOK).unwrap_or(1);
+        let depths = Self::default();
+        for (queue, levels) in found {
+            depths.change(&queue, |seen| {
+                let past = levels.into_iter().flat_map(|it| repeat_n(it.most, looks));
+                seen.past = past.collect();
+                seen.forget();
+            });
+        }
+        Ok(depths)
+    }
+
     /// All queues that are known.
     pub(super) fn all(&self) -> BTreeMap<String, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -87,9 +110,7 @@ impl Depths {
             if let Some(depth) = depth {
                 seen.past.push_back(depth.ready);
             }
-            if seen.past.len() > KEPT {
-                seen.past.pop_front();
-            }
+            seen.forget();
         });
     }
 
@@ -101,6 +122,13 @@ impl Depths {
         for (queue, seen) in all.iter_mut() {
             seen.workers = consumers.get(queue).cloned().unwrap_or_default();
         }
+    }
+}
+
+impl Seen {
+    /// Forgets what is longer ago than is kept.
+    fn forget(&mut self) {
+        self.past.drain(..self.past.len().saturating_sub(KEPT));
     }
 }
 
@@ -134,6 +162,14 @@ impl Watch {
         }
     }
 
+    /// Writes down what was seen, for the next who starts.
+    async fn keep(&self, at: Micros, ready: Vec<(String, u32)>) {
+        let kept = self.index.write(move |writer| writer.note_depths(at, &ready)).await;
+        if let Err(error) = kept {
+            debug!(%error, "how deep the queues are is not kept");
+        }
+    }
+
     /// Asks workers what they consume.
     async fn ask(&self, caller: &mut Option<Caller>) -> Result<(), AskError> {
         let open = match caller.take() {
@@ -159,6 +195,7 @@ impl Watch {
         let paused = self.paused.now();
         let known = self.depths.all().into_keys().chain(paused.iter().map(|it| it.0.to_owned()));
         let queues: BTreeSet<String> = known.chain(told).take(QUEUES).collect();
+        let mut ready = Vec::new();
         for queue in queues {
             let looked = timeout(PATIENCE, self.broker.depth(&queue)).await;
             let depth = match looked {
@@ -167,9 +204,11 @@ impl Watch {
                     debug!(queue, %error, "a queue cannot be looked at");
                     None
                 }
-                Err(_) => return,
+                Err(_) => break,
             };
             self.depths.note(&queue, depth, micros(self.clock.now()));
+            ready.extend(depth.map(|depth| (queue, depth.ready)));
         }
+        self.keep(micros(self.clock.now()), ready).await;
     }
 }

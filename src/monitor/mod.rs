@@ -70,6 +70,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 const PRUNE: Duration = Duration::from_secs(1);
 const PRUNED: usize = 500;
 
+/// How many times over, while there is something to delete.
+const SLICES: usize = 10;
+
 /// A monitor.
 #[derive(Debug)]
 pub struct Monitor {
@@ -183,7 +186,7 @@ impl Monitor {
             actor.clone(),
             Arc::clone(&self.clock),
         );
-        let depths = Depths::default();
+        let depths = Depths::kept(&index, change::micros(self.clock.now())).await?;
         let paused = Paused::default();
         let feed = Feed::default();
         let watch = Watch {
@@ -308,9 +311,14 @@ impl Monitor {
     async fn prune(&self, index: &Index) -> Result<(), IndexError> {
         let now = self.clock.now();
         let (history, dead) = (&self.settings.history, self.dead.retain.age);
-        let keep = Keep { success: history.success, other: history.other, dead };
-        let gone = index.write(move |writer| writer.prune(now, keep, PRUNED)).await?;
-        if gone > 0 {
+        let (success, other, size) = (history.success, history.other, history.max_size);
+        let keep = Keep { success, other, dead, size };
+        // In slices, so that what is told meanwhile is written between them.
+        for _ in 0..SLICES {
+            let gone = index.write(move |writer| writer.prune(now, keep, PRUNED)).await?;
+            if gone == 0 {
+                break;
+            }
             debug!(tasks = gone, "old tasks are deleted");
         }
         Ok(())

@@ -48,6 +48,12 @@ pub struct History {
     #[serde(with = "units::duration")]
     #[schemars(with = "String")]
     pub other: Duration,
+    /// How large the index may grow. Beyond it the oldest tasks that have succeeded go, then those that
+    /// were revoked, expired or rejected, and those that have failed last. Its file never shrinks: what
+    /// is freed is used again.
+    #[serde(with = "units::size")]
+    #[schemars(with = "String")]
+    pub max_size: u64,
     /// A filter that no index serves looks at so many of the newest tasks.
     pub scan_limit: u32,
 }
@@ -73,7 +79,7 @@ impl Default for Settings {
 impl Default for History {
     fn default() -> Self {
         let day = Duration::from_secs(24 * 3600);
-        Self { success: 7 * day, other: 30 * day, scan_limit: 100_000 }
+        Self { success: 7 * day, other: 30 * day, max_size: 20_000_000_000, scan_limit: 100_000 }
     }
 }
 

@@ -7,6 +7,7 @@
 mod apply;
 pub(super) mod audit;
 pub(super) mod dead;
+pub(super) mod depths;
 pub(super) mod failures;
 pub(super) mod judge;
 pub(super) mod operations;
@@ -35,8 +36,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 const FILE: &str = "monitor.sqlite";
 
 /// Each brings the schema one step further; the file knows how many it has seen.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema.sql"), include_str!("operations.sql"), include_str!("resolution.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema.sql"),
+    include_str!("operations.sql"),
+    include_str!("resolution.sql"),
+    include_str!("depths.sql"),
+];
 
 /// So many questions are answered at once.
 const READERS: usize = 4;

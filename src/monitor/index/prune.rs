@@ -1,13 +1,13 @@
-//! Deletes what is too old, a little at a time, so that nothing waits for it.
+//! Deletes what is too old or too much, a little at a time, so that nothing waits for it.
 
 use super::super::change::{Micros, micros};
 use super::super::state::State;
 use super::series::STEPS;
-use super::{IndexError, Writer, operations};
+use super::{IndexError, Writer, depths, operations};
 use rusqlite::Transaction;
 use std::time::{Duration, SystemTime};
 
-/// How long things are kept.
+/// How long things are kept, and how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Keep {
     /// Tasks that have succeeded.
@@ -16,6 +16,8 @@ pub(in super::super) struct Keep {
     pub(in super::super) other: Duration,
     /// Dead letters: as long as the archive has them.
     pub(in super::super) dead: Duration,
+    /// Beyond so many bytes the oldest tasks that have ended go, however young.
+    pub(in super::super) size: u64,
 }
 
 /// Counts of ten seconds and of a minute are kept for as long as a chart shows them.
@@ -23,7 +25,8 @@ const TEN_SECONDS: Duration = Duration::from_secs(6 * 3_600);
 const MINUTE: Duration = Duration::from_secs(48 * 3_600);
 
 impl Writer {
-    /// Deletes what is too old at `now`, at most `most` tasks of each state. Returns how many tasks.
+    /// Deletes what is too old at `now`, at most `most` tasks of each state, and then `most` more if
+    /// what is left is too much. Returns how many tasks.
     pub(in super::super) fn prune(
         &mut self,
         now: SystemTime,
@@ -40,6 +43,7 @@ impl Writer {
             }
             let hours = "DELETE FROM failure_hour WHERE hour < ?1";
             transaction.prepare_cached(hours)?.execute([before(keep.other)])?;
+            depths::prune(transaction, [before(MINUTE), before(keep.other)])?;
             let dead = "DELETE FROM dead WHERE at < ?1";
             transaction.prepare_cached(dead)?.execute([before(keep.dead)])?;
             operations::prune(transaction, before(keep.other))?;
@@ -48,9 +52,36 @@ impl Writer {
                 let age = if state == State::Success { keep.success } else { keep.other };
                 gone += tasks(transaction, state, before(age), most)?;
             }
+            if used(transaction)? > keep.size {
+                gone += oldest(transaction, most)?;
+            }
             Ok(gone)
         })
     }
+}
+
+/// How many bytes the index holds. The file is larger: what is deleted leaves room in it, which is used
+/// again.
+fn used(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
+    let number = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let pages = number("page_count")? - number("freelist_count")?;
+    Ok(u64::try_from(pages * number("page_size")?).unwrap_or_default())
+}
+
+/// In which order tasks go when there is no room: nobody looks for what went well, everybody for what
+/// failed. What has not ended stays.
+const SPARED_LESS: [State; 5] =
+    [State::Success, State::Revoked, State::Expired, State::Rejected, State::Failure];
+
+/// Deletes the oldest of the tasks that are spared least.
+fn oldest(transaction: &Transaction<'_>, most: usize) -> rusqlite::Result<usize> {
+    for state in SPARED_LESS {
+        let gone = tasks(transaction, state, Micros::MAX, most)?;
+        if gone > 0 {
+            return Ok(gone);
+        }
+    }
+    Ok(0)
 }
 
 /// The oldest come first in the index of states, so that one that is young enough ends the search.
@@ -131,7 +162,7 @@ mod tests {
         let mut writer = Writer::new(connection).unwrap();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100 * 86_400);
         let days = |days: u64| Duration::from_secs(days * 86_400);
-        let keep = Keep { success: days(7), other: days(30), dead: days(7) };
+        let keep = Keep { success: days(7), other: days(30), dead: days(7), size: u64::MAX };
         assert_eq!(writer.prune(now, keep, 10).unwrap(), 1, "the old success");
         assert_eq!(rows(&writer, "task"), 2);
         assert_eq!(rows(&writer, "operation WHERE n IN (2, 4)"), 2, "what is young or goes on");
@@ -142,5 +173,39 @@ mod tests {
         assert_eq!(rows(&writer, "series WHERE step = 3600000000"), 2, "hours, for the history");
         assert_eq!(rows(&writer, "tally WHERE state = 5 AND count = 1"), 1);
         assert_eq!(writer.prune(now, keep, 10).unwrap(), 0, "once");
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_oldest_successes_go_and_failures_last() {
+        let connection = Connection::open_in_memory().unwrap();
+        super::super::MIGRATIONS.iter().for_each(|it| connection.execute_batch(it).unwrap());
+        let now = micros(SystemTime::now());
+        let result = "x".repeat(4_000);
+        let states = [State::Failure, State::Started].into_iter();
+        for (n, state) in (1..).zip(states.chain(std::iter::repeat_n(State::Success, 100))) {
+            let sql =
+                "INSERT INTO task (n, id, state, retries, redelivered, changed, clock, result)
+                       VALUES (?1, ?1, ?2, 0, 0, ?3, 0, ?4)";
+            connection.execute(sql, (n, state.code(), now, &result)).unwrap();
+        }
+        let mut writer = Writer::new(connection).unwrap();
+        let left = |writer: &Writer| {
+            let sql = "SELECT min(n) FROM task WHERE state = ?1";
+            let first = writer.connection.query_row(sql, [State::Success.code()], |row| row.get(0));
+            (rows(writer, "task"), first.unwrap())
+        };
+        let age = Duration::from_secs(3_600);
+        let mut prune = |size| {
+            let keep = Keep { success: age, other: age, dead: age, size };
+            let gone = writer.prune(SystemTime::now(), keep, 10).unwrap();
+            (gone, left(&writer))
+        };
+        assert_eq!(prune(10_000_000), (0, (102, Some(3))), "there is room");
+        assert_eq!(prune(300_000), (10, (92, Some(13))), "a slice, the oldest first");
+        while prune(300_000).0 > 0 {}
+        let (_, (some, _)) = prune(300_000);
+        assert!((10..40).contains(&some), "{some} of 4 KB in 300 KB, which has tables too");
+        while prune(0).0 > 0 {}
+        assert_eq!(prune(0), (0, (1, None)), "what has not ended stays");
     }
 }

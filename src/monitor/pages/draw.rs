@@ -3,11 +3,15 @@
 use super::super::change::Micros;
 use super::super::histogram::Histogram;
 use super::super::index::AttemptRow;
+use super::super::index::depths::Level;
 use super::super::state::State;
 use super::shown::{Html, minute, took};
 use std::fmt::Write;
 
 const CHART: f64 = 144.0;
+
+/// A chart of levels has so many stretches at most, or up to twice as many.
+const LEVELS: Micros = 180;
 
 /// How many ended how in a stretch of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -55,23 +59,65 @@ pub(super) fn columns(bars: &[Bar], step: Micros) -> Html {
     for (at, bar) in bars.iter().enumerate() {
         bar.draw(&mut drawn, at as f64 * width, width, CHART / (top * seconds));
     }
-    let ends = |bar: Option<&Bar>| bar.map_or(String::new(), |bar| minute(bar.at).to_string());
-    let (first, middle, last) = (bars.first(), bars.get(bars.len() / 2), bars.last());
     let all: i64 = bars.iter().map(Bar::sum).sum();
     let bad: i64 = bars.iter().map(|bar| bar.bad).sum();
+    let label = format!(
+        "Attempts that ended: {all}, of which {bad} failed; at most {highest:.1} per second"
+    );
+    let times: Vec<Micros> = bars.iter().map(|bar| bar.at).collect();
+    chart(&drawn, &label, [format!("{}/s", short(top)), short(top / 2.0)], &times)
+}
+
+/// How much there was at most in each stretch of `step` from `since` to `now`; nothing is drawn where
+/// nobody looked.
+pub(super) fn levels(levels: &[Level], step: Micros, since: Micros, now: Micros) -> Html {
+    let step = step * ((now - since) / (LEVELS * step)).max(1);
+    let begin = since - since % step;
+    let many = usize::try_from((now - begin) / step + 1).unwrap_or_default();
+    let mut most = vec![None; many];
+    for level in levels {
+        let at = usize::try_from((level.at - begin) / step).ok();
+        if let Some(most) = at.and_then(|at| most.get_mut(at)) {
+            *most = (*most).max(Some(level.most));
+        }
+    }
+    let highest = most.iter().flatten().copied().max().unwrap_or_default();
+    let top = round_up(f64::from(highest));
+    let width = 1000.0 / many.max(1) as f64;
+    let mut drawn = String::new();
+    for (at, most) in most.iter().enumerate() {
+        let Some(most) = most else { continue };
+        // An empty queue that was looked at is to be seen too.
+        let height = (f64::from(*most) * CHART / top).max(0.5);
+        let (x, y) = (at as f64 * width, CHART - height);
+        let _ = write!(
+            drawn,
+            "<g><title>{most}</title>\
+             <rect class=\"catch\" x=\"{x:.1}\" y=\"0\" width=\"{width:.1}\" height=\"144\"/>\
+             <rect class=\"level\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/></g>"
+        );
+    }
+    let times: Vec<Micros> = (0..many).map(|at| begin + at as Micros * step).collect();
+    let label = format!("Messages that were ready: {highest} at most");
+    chart(&drawn, &label, [short(top), short(top / 2.0)], &times)
+}
+
+/// What was drawn, within its axes: the top and the middle of the upright one, and the times at which
+/// what is drawn begins.
+fn chart(drawn: &str, label: &str, [top, middle]: [String; 2], times: &[Micros]) -> Html {
+    let at = |time: Option<&Micros>| time.map_or(String::new(), |at| minute(*at).to_string());
+    let (first, between, last) = (times.first(), times.get(times.len() / 2), times.last());
     Html::safe(format!(
-        "<div class=\"chart\"><span class=\"y y-top\">{}/s</span><span class=\"y y-mid\">{}</span>\
+        "<div class=\"chart\"><span class=\"y y-top\">{top}</span><span class=\"y y-mid\">{middle}</span>\
          <span class=\"y y-low\">0</span><svg viewBox=\"0 0 1000 144\" preserveAspectRatio=\"none\" role=\"img\" \
-         aria-label=\"Attempts that ended: {all}, of which {bad} failed; at most {highest:.1} per second\">\
+         aria-label=\"{label}\">\
          <line class=\"rule\" x1=\"0\" x2=\"1000\" y1=\"0.5\" y2=\"0.5\"/>\
          <line class=\"rule\" x1=\"0\" x2=\"1000\" y1=\"72\" y2=\"72\"/>{drawn}\
          <line class=\"rule\" x1=\"0\" x2=\"1000\" y1=\"144\" y2=\"144\"/></svg>\
          <p class=\"x\">{}{}{}</p></div>",
-        short(top),
-        short(top / 2.0),
-        ends(first),
-        ends(middle),
-        ends(last),
+        at(first),
+        at(between),
+        at(last),
     ))
 }
 
@@ -223,6 +269,20 @@ mod tests {
         assert!(drawn.contains("class=\"fail\"") && drawn.contains("height=\"1.0\""), "{drawn}");
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
         assert!(!columns(&[], 10_000_000).to_string().contains("NaN"));
+    }
+
+    #[test]
+    fn levels_are_the_most_of_their_stretch_and_nothing_where_nobody_looked() {
+        const MINUTE: Micros = 60_000_000;
+        let level = |at: Micros, most| Level { at: at * MINUTE, most };
+        let drawn = levels(&[level(1, 40), level(3, 0)], MINUTE, 0, 4 * MINUTE).to_string();
+        assert_eq!(drawn.matches("class=\"level\"").count(), 2, "{drawn}");
+        assert!(drawn.contains("height=\"144.0\"") && drawn.contains("height=\"0.5\""), "{drawn}");
+        // A day in minutes: several make one, and the most of them counts.
+        let drawn = levels(&[level(8, 2), level(9, 40)], MINUTE, 0, 1_440 * MINUTE).to_string();
+        assert_eq!(drawn.matches("class=\"level\"").count(), 1, "{drawn}");
+        assert!(drawn.contains("<title>40</title>"), "{drawn}");
+        assert!(!levels(&[], MINUTE, 0, 0).to_string().contains("NaN"));
     }
 
     #[test]

@@ -31,6 +31,12 @@ pub(super) struct Asked {
     range: Range,
 }
 
+/// The same of the page of one queue, which looks back an hour by itself.
+#[derive(Debug, Deserialize)]
+pub(super) struct AskedOne {
+    range: Option<Range>,
+}
+
 #[derive(Template)]
 #[template(path = "queues.html")]
 struct List {
@@ -46,6 +52,9 @@ struct One {
     queue: Queue,
     acts: Vec<Act>,
     facts: Vec<Fact>,
+    ranges: Vec<Choice>,
+    /// How many messages were ready.
+    chart: Html,
     latest: Vec<Row>,
     all: String,
 }
@@ -87,17 +96,22 @@ pub(super) async fn one(
     Given(pages): Given<Pages>,
     person: Person,
     Path(name): Path<String>,
+    asked: Asking<AskedOne>,
 ) -> Answer {
     let now = micros(pages.clock.now());
-    let range = Range::Hour;
+    let Query(AskedOne { range }) = asked?;
+    let range = range.unwrap_or(Range::Hour);
+    let since = now - range.span();
     let asked = name.clone();
     let found = pages.index.read(move |connection| {
         let own = "queue = (SELECT id FROM word WHERE text = ?)";
+        let (step, mut depths) = index::depths::since(connection, Some(&asked), since, now)?;
+        let depths = (step, depths.remove(&asked).unwrap_or_default());
         let latest = index::tasks::list(connection, (own, vec![Value::Text(asked)]), None, ROWS)?;
-        let counts = index::series::by(connection, By::Queue, now - range.span(), now)?;
-        Ok((Facts::read(connection, now)?, latest.tasks, counts))
+        let counts = index::series::by(connection, By::Queue, since, now)?;
+        Ok((Facts::read(connection, now)?, latest.tasks, counts, depths))
     });
-    let (facts, latest, counts) = found.await?;
+    let (facts, latest, counts, (step, levels)) = found.await?;
     let seen = pages.depths.one(&name);
     let stretch = counts.get(&Some(name.clone()));
     let pause = pages.paused.of(&name);
@@ -112,6 +126,8 @@ pub(super) async fn one(
         frame: Frame::new(&pages, Place::Queues, &facts, now),
         acts: acts::allowed(&person, vec![switch, Act::purge(&name)]),
         facts: facts_of(&queue, &seen, now),
+        ranges: range.choices(&format!("{}?", queue.href)),
+        chart: draw::levels(&levels, step, since, now),
         queue,
         latest: latest.iter().map(|task| Row::new(task, now)).collect(),
         all: address(&format!("queue:{}", crate::filter::quoted(&name)), None),
@@ -152,14 +168,10 @@ fn facts_of(queue: &Queue, seen: &Seen, now: Micros) -> Vec<Fact> {
         Fact::new("Ready", text(&queue.ready)),
         Fact::new("Consumers", text(&queue.consumers)),
         Fact::new("Workers", workers),
-        Fact::new("Ended, last hour", text(&queue.ended)),
-        Fact::new("Failed, last hour", text(&queue.failed)),
+        Fact::new("Ended", text(&queue.ended)),
+        Fact::new("Failed", text(&queue.failed)),
         Fact::new("Wait, p50", text(&queue.wait)),
         Fact::new("Wait, p95", text(&queue.wait95)),
-        Fact::new(
-            "Ready, lately",
-            if seen.past.len() < 2 { Html::unknown() } else { queue.spark.clone() },
-        ),
         Fact::new("Looked at", shown::some(looked, |at| shown::ago(at, now))),
     ]
 }

@@ -6,6 +6,7 @@ mod again;
 mod away;
 mod browser;
 mod bulk;
+mod depths;
 mod ingest;
 mod live;
 mod metrics;

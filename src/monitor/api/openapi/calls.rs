@@ -12,7 +12,7 @@ use super::super::operation::{
 };
 use super::super::queue::Queue;
 use super::super::schedule::{Schedules, Span, Whole};
-use super::super::series::{Range, Series};
+use super::super::series::{Asked as SeriesAsked, Range, Series};
 use super::super::suggest::{Suggestions, Written};
 use super::super::task::TaskWithAttempts;
 use super::super::worker::Worker;
@@ -50,7 +50,7 @@ impl Call {
 
 pub(super) const CALLS: &[Call] = &[
     get("/tasks", "The tasks that a filter selects, the newest first", of::<Found>)
-        .query(of::<Asked>),
+        .query(of::<SeriesAsked>),
     get("/tasks/{id}", "One task, with its attempts", of::<TaskWithAttempts>),
     get("/tasks/{id}/tree", "How the tasks of its workflow hang together", of::<Tree>),
     get("/workflows", "Workflows, those with the newest tasks first", of::<Items<Progress>>)
@@ -59,7 +59,7 @@ pub(super) const CALLS: &[Call] = &[
     get("/suggest", "What could stand where somebody writes a filter", of::<Suggestions>)
         .query(of::<Written>),
     get("/states", "How many tasks are in each state", of::<Counts>),
-    get("/series", "Counts over time", of::<Series>).query(of::<Range>),
+    get("/series", "Counts over time", of::<Series>).query(of::<Asked>),
     get("/failures", "Failures that are the same, together", of::<Failures>)
         .query(of::<WantedFailures>),
     get("/failures/{sig}", "One kind of failure", of::<Failure>),
