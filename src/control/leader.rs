@@ -71,6 +71,9 @@ pub enum Command<S = Value> {
     Edit {
         /// The schedule.
         schedule: String,
+        /// Who says so.
+        #[serde(default)]
+        by: String,
         /// What is different.
         settings: Box<S>,
     },
@@ -147,6 +150,21 @@ pub struct ScheduleReport<S = Value> {
     /// What is different from the files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<Box<S>>,
+    /// Who made it different.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<Edited>,
+    /// When it is due by its file, in words, where something is different.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_file: Option<String>,
+}
+
+/// Who made a schedule different from its file, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Edited {
+    /// Who.
+    pub by: String,
+    /// When, as ISO 8601.
+    pub at: String,
 }
 
 /// How often something became of a run.
@@ -212,6 +230,8 @@ impl<S> Default for ScheduleReport<S> {
             running: None,
             paused: None,
             edit: None,
+            edited: None,
+            in_file: None,
         }
     }
 }

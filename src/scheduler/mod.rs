@@ -15,6 +15,7 @@ mod instant;
 mod making;
 mod metrics;
 mod overlap;
+mod refusal;
 mod schedule;
 mod seat;
 mod send;

@@ -7,6 +7,7 @@ use super::settings::ScheduleSettings;
 use crate::broker::RawMessage;
 use crate::clock::iso;
 use crate::control::Pause;
+use crate::control::leader::Edited;
 use crate::ids::TaskId;
 use crate::protocol::{EncodeError, Properties};
 use crate::topology::names;
@@ -33,6 +34,9 @@ pub struct State {
     /// What somebody changed in the schedules of the files.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub edits: BTreeMap<String, ScheduleSettings>,
+    /// And who changed it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub edited: BTreeMap<String, Edited>,
     /// The last run of each schedule that must not overlap and whose end is not known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub running: BTreeMap<String, Running>,
@@ -71,6 +75,7 @@ impl State {
             leader: String::new(),
             paused: BTreeMap::new(),
             edits: BTreeMap::new(),
+            edited: BTreeMap::new(),
             running: BTreeMap::new(),
             owed: Vec::new(),
         }
@@ -120,6 +125,8 @@ mod tests {
         let pause = Pause { by: "ana".into(), at: now, reason: String::new() };
         state.paused.insert("mail".into(), pause);
         state.edits.insert("x".into(), toml::from_str("every = \"5s\"\nargs = [1]").unwrap());
+        let edited = Edited { by: "ana".into(), at: "2026-11-25T18:00:00Z".into() };
+        state.edited.insert("x".into(), edited);
         state.running.insert("y".into(), Running { id: "1".into(), since: now });
         state.owed.push(Owed { schedule: "z".into(), due: now });
         let message = state.message().unwrap();

@@ -2,12 +2,13 @@
 
 use super::command::{Answer, Command, Detail, Report, ScheduleReport};
 use super::entry::Entry;
+use super::refusal;
 use super::status::Tally;
 use super::term::Term;
 use crate::broker::{AckPolicy, Broker, Consume, Deliveries, Delivery, PublishError, RawMessage};
 use crate::clock::to_iso;
 use crate::control::Pause;
-use crate::control::leader::{RunCounts, commands_queue};
+use crate::control::leader::{Edited, RunCounts, commands_queue};
 use crate::ids::TaskId;
 use crate::protocol::Format;
 use crate::protocol::HeaderValue::{Int, Text};
@@ -104,17 +105,18 @@ impl Term<'_> {
                 info!(schedule = name, "resumed");
                 self.state.paused.remove(&name);
             }
-            Command::Edit { settings, .. } => {
+            Command::Edit { settings, by, .. } => {
                 if let Err(errors) = self.entries.edited(&name, &settings, now) {
-                    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-                    return Ok(Answer::Refused(errors.join("\n")));
+                    return Ok(Answer::Refused(refusal::words(&errors, &settings)));
                 }
-                info!(schedule = name, "edited");
+                info!(schedule = name, by, "edited");
+                self.state.edited.insert(name.clone(), Edited { by, at: to_iso(now) });
                 self.state.edits.insert(name, *settings);
             }
             Command::Reset { .. } => {
                 info!(schedule = name, "as in the file again");
                 self.state.edits.remove(&name);
+                self.state.edited.remove(&name);
             }
         }
         self.plan(now);
@@ -198,6 +200,8 @@ impl Term<'_> {
     ) -> ScheduleReport {
         let name = &entry.name;
         let last = self.last.get(name).copied();
+        let edit = self.state.edits.get(name).cloned().map(Box::new);
+        let in_file = self.entries.get(name).filter(|_| edit.is_some());
         ScheduleReport {
             words: entry.schedule.words(),
             task: entry.task.clone(),
@@ -208,7 +212,9 @@ impl Term<'_> {
             runs: runs.unwrap_or_default(),
             running: self.state.running.get(name).map(|running| running.id.to_string()),
             paused: self.state.paused.get(name).cloned(),
-            edit: self.state.edits.get(name).cloned().map(Box::new),
+            edited: self.state.edited.get(name).cloned(),
+            in_file: in_file.map(|entry| entry.schedule.words()),
+            edit,
         }
     }
 }

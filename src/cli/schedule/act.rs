@@ -95,7 +95,8 @@ impl Schedules<'_> {
         if let Err(errors) = self.entries.edited(&schedule, &settings, self.now) {
             return Err(failed(Exit::Invalid, crate::scheduler::EntryErrors(errors)));
         }
-        self.change(Command::Edit { schedule, settings: Box::new(settings) }).await
+        self.change(Command::Edit { schedule, by: person::name(), settings: Box::new(settings) })
+            .await
     }
 
     /// Tells the leader, and says what it answers.

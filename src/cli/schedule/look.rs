@@ -6,6 +6,7 @@ use super::super::output::Row;
 use super::Schedules;
 use crate::clock::{Clock, SystemClock, parse_iso, to_iso, until};
 use crate::control::Pause;
+use crate::control::leader::Edited;
 use crate::scheduler::{Answer, Command, Entries, Entry, Report, ScheduleReport, ScheduleSettings};
 use crate::topology::{Router, Target};
 use crate::units::format_duration;
@@ -88,12 +89,14 @@ struct Known {
     paused: Option<Pause>,
     #[serde(skip_serializing_if = "Option::is_none")]
     edit: Option<Box<ScheduleSettings>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited: Option<Edited>,
 }
 
 impl From<ScheduleReport> for Known {
     fn from(report: ScheduleReport) -> Self {
-        let ScheduleReport { last, running, paused, edit, .. } = report;
-        Self { last, running, paused, edit }
+        let ScheduleReport { last, running, paused, edit, edited, .. } = report;
+        Self { last, running, paused, edit, edited }
     }
 }
 

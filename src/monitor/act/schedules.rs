@@ -15,6 +15,8 @@ pub(in super::super) enum Wish {
     Pause(String),
     /// It goes on.
     Resume,
+    /// These settings on top of those of its file.
+    Edit(Value),
     /// It is as in its file again.
     Reset,
     /// The runs again that were due after the one and up to the other.
@@ -28,6 +30,7 @@ impl Wish {
             Self::Run => "run schedule",
             Self::Pause(_) => "pause schedule",
             Self::Resume => "resume schedule",
+            Self::Edit(_) => "edit schedule",
             Self::Reset => "reset schedule",
             Self::Backfill(..) => "backfill schedule",
         }
@@ -38,6 +41,9 @@ impl Wish {
             Self::Run => Command::Run { schedule },
             Self::Pause(reason) => Command::Pause { schedule, by: by.to_owned(), reason },
             Self::Resume => Command::Resume { schedule },
+            Self::Edit(settings) => {
+                Command::Edit { schedule, by: by.to_owned(), settings: Box::new(settings) }
+            }
             Self::Reset => Command::Reset { schedule },
             Self::Backfill(from, to) => Command::Backfill { schedule, from, to },
         }
@@ -76,7 +82,11 @@ fn answer(asked: Result<leader::Answer, AskError>) -> Answer {
             [run] => Answer::done(who, format!("task {} is sent", run.id)),
             runs => Answer::done(who, format!("{} runs are sent", runs.len())),
         },
-        Ok(leader::Answer::Refused(why)) => Answer::not(who, Outcome::Refused, why),
+        Ok(leader::Answer::Refused(why)) => {
+            // What cannot be read is what somebody wrote: settings that there are not.
+            let why = why.strip_prefix("not a command: ").unwrap_or(&why);
+            Answer::not(who, Outcome::Refused, why)
+        }
         Ok(_) => Answer::not(who, Outcome::Error, "it answered something else"),
         Err(error @ AskError::Silence(_)) => Answer::not(who, Outcome::NoAnswer, error.to_string()),
         Err(error) => Answer::not(who, Outcome::Error, error.to_string()),

@@ -14,7 +14,7 @@ mod openapi;
 pub(super) mod operation;
 mod problem;
 mod queue;
-mod schedule;
+pub(super) mod schedule;
 mod series;
 mod suggest;
 mod task;

@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::time::SystemTime;
 
 type Given<T> = Result<Json<T>, JsonRejection>;
@@ -26,6 +27,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/schedules/{name}/run", post(run))
         .route("/schedules/{name}/pause", post(pause))
         .route("/schedules/{name}/resume", post(resume))
+        .route("/schedules/{name}/edit", post(edit))
         .route("/schedules/{name}/reset", post(reset))
         .route("/schedules/{name}/backfill", post(backfill))
 }
@@ -79,7 +81,8 @@ async fn one(State(pages): State<Pages>, Path(name): Path<String>) -> Result<Jso
     }
 }
 
-async fn tell(pages: &Pages, by: &str, name: String, wish: Wish) -> Answered {
+/// Tells the scheduler that leads.
+pub(in super::super) async fn tell(pages: &Pages, by: &str, name: String, wish: Wish) -> Answered {
     let reply = pages.actor.schedule(by, name, wish).await?;
     pages.schedules.forget().await;
     Ok(reply)
@@ -117,6 +120,25 @@ async fn pause(
 ) -> Answered {
     let Json(why) = given?;
     tell(&pages, &person.name, name, Wish::Pause(why.reason()?)).await
+}
+
+/// Other values than those of the file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Different {
+    /// Keys as in `[schedules.NAME]`, such as `{"cron": "0 4 * * *"}`; they replace those of an edit
+    /// before.
+    settings: Map<String, Value>,
+}
+
+async fn edit(
+    State(pages): State<Pages>,
+    Operator(person): Operator,
+    Path(name): Path<String>,
+    given: Given<Different>,
+) -> Answered {
+    let Json(Different { settings }) = given?;
+    tell(&pages, &person.name, name, Wish::Edit(Value::Object(settings))).await
 }
 
 /// Which runs are sent again.

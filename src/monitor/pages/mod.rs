@@ -22,6 +22,7 @@ mod ops;
 mod overview;
 mod queues;
 mod range;
+mod schedule_edit;
 mod schedules;
 mod shown;
 mod task;
@@ -55,6 +56,7 @@ pub(super) fn router() -> Router<Pages> {
         .route("/queues/{name}", get(queues::one))
         .route("/schedules", get(schedules::show))
         .route("/schedules/{name}", get(schedules::one))
+        .route("/schedules/{name}/edit", get(schedule_edit::show).post(schedule_edit::change))
         .route("/workers", get(workers::show))
         .route("/workers/{name}", get(workers::one))
         .route("/names", get(names::show))

@@ -5,6 +5,7 @@ use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index::{self, IndexError, TaskRow};
 use super::super::schedules::Known;
+use super::super::settings::Role;
 use super::acts::{self, Act};
 use super::frame::{Facts, Frame, Place};
 use super::shown::{self, Html};
@@ -12,6 +13,7 @@ use super::task::Fact;
 use super::trouble::Trouble;
 use super::{Answer, page};
 use crate::clock::parse_iso;
+use crate::control::Pause;
 use crate::control::leader::{Detail, PastRun, RunCounts, ScheduleReport};
 use askama::Template;
 use axum::extract::{Path, State as Given};
@@ -45,6 +47,10 @@ struct One {
     mark: Html,
     pause: Option<String>,
     edit: Option<String>,
+    /// Who wrote that, and what its file says.
+    edited: String,
+    /// Where it is changed, for those who may.
+    change: Option<String>,
     acts: Vec<Act>,
     facts: Vec<Fact>,
     past: Vec<Run>,
@@ -114,6 +120,9 @@ pub(super) async fn one(
                 frame,
                 mark: mark(report, now),
                 pause: report.paused.as_ref().map(|pause| shown::pause(pause, now)),
+                edited: edited(report, now),
+                change: (person.role >= Role::Operator)
+                    .then(|| format!("/schedules/{}/edit", shown::in_address(&name))),
                 edit: report.edit.as_ref().map(|edit| shown::plain(&lines(edit))),
                 acts: acts::allowed(&person, Act::on_schedule(&name, report)),
                 facts: facts_of(&detail, &tasks, now),
@@ -129,6 +138,8 @@ pub(super) async fn one(
             mark: Html::default(),
             pause: None,
             edit: None,
+            edited: String::new(),
+            change: None,
             acts: Vec::new(),
             facts: Vec::new(),
             past: Vec::new(),
@@ -172,6 +183,17 @@ fn mark(report: &ScheduleReport, now: Micros) -> Html {
         (None, _) if report.edit.is_some() => shown::mark("up", "on, edited"),
         (None, _) => shown::mark("up", "on"),
     }
+}
+
+/// Who has changed a schedule, and when it is due by its file.
+fn edited(report: &ScheduleReport, now: Micros) -> String {
+    let by = report.edited.as_ref().and_then(|edited| {
+        let (by, at) = (edited.by.clone(), parse_iso(&edited.at)?);
+        Some(format!(", {}", shown::pause(&Pause { by, at, reason: String::new() }, now)))
+    });
+    let file = report.in_file.as_ref();
+    let file = file.map(|words| format!("; by its file it is due {}", shown::line(words)));
+    by.unwrap_or_default() + &file.unwrap_or_default()
 }
 
 /// An edit as lines of a file.

@@ -165,3 +165,62 @@ async fn the_buttons_of_a_schedule_do_what_they_say() {
     browser.close().await;
     scene.stop().await;
 }
+
+/// Sends the form of the page, as a browser without scripts does.
+async fn fill(scene: &Scene, lines: &str) -> reqwest::Response {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+    let form = client.unwrap().post(scene.monitor.url("/schedules/hourly/edit"));
+    let body: String = lines.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let form = form.header("content-type", "application/x-www-form-urlencoded");
+    let form = form.header("sec-fetch-site", "same-origin").body(format!("lines={body}"));
+    form.send().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_schedule_is_given_other_values_that_outlive_its_scheduler() {
+    let (scene, mut scheduler) = led().await;
+    let edit = "/api/v1/schedules/hourly/edit";
+    let (status, reply) =
+        scene.monitor.act(edit, &json!({ "settings": { "cron": "0 4 * * *" } })).await;
+    assert_eq!((status, &reply["status"]), (200, &json!("done")), "{reply}");
+    assert_eq!(hourly(&scene).await["words"], "every day at 04:00");
+    let whole = scene.monitor.get("/api/v1/schedules/hourly").await;
+    assert_eq!(whole["report"]["edited"]["by"], "local", "{whole}");
+    assert_eq!(whole["report"]["in_file"], "every 1h", "{whole}");
+
+    // The form says what stands, refuses with a mark under what is wrong, and keeps what was written.
+    let form = page(&scene, "/schedules/hourly/edit").await;
+    assert!(form.contains("cron = &#34;0 4 * * *&#34;"), "{form}");
+    for (wrong, said) in [
+        ("cron = \"0 99 * * *\"", "\n            ^^"),
+        ("crno = \"0 5 * * *\"", "unknown field `crno`"),
+        ("cron = ", "TOML parse error at line 1, column 8"),
+    ] {
+        let answer = fill(&scene, wrong).await;
+        assert_eq!(answer.status(), 200);
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(said) && text.contains(&wrong.replace('"', "&#34;")), "{text}");
+    }
+    assert_eq!(hourly(&scene).await["words"], "every day at 04:00");
+    let answer = fill(&scene, "every = \"2h\"\nargs = [7]").await;
+    assert_eq!(answer.status(), 303);
+    assert_eq!(answer.headers()["location"], "/schedules/hourly");
+
+    scheduler.kill().await;
+    let _scheduler = lead(&scene).await;
+    assert_eq!(hourly(&scene).await["words"], "every 2h");
+    let shown = page(&scene, "/schedules/hourly").await;
+    assert!(shown.contains("every = &#34;2h&#34;, args = [7]"), "{shown}");
+    assert!(shown.contains("by local since"), "{shown}");
+    assert!(shown.contains("by its file it is due every 1h"), "{shown}");
+    eventually("the audit", async || {
+        let audit = scene.monitor.get("/api/v1/audit?target=hourly").await;
+        let acts = audit["items"].as_array().unwrap();
+        let done = acts.iter().filter(|it| {
+            it["action"] == "edit schedule" && it["outcome"].to_string().contains("done")
+        });
+        done.count() == 2
+    })
+    .await;
+    scene.stop().await;
+}

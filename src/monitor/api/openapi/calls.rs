@@ -11,7 +11,7 @@ use super::super::operation::{
     DryRun, NewOperation, Operation, Report, Wanted as WantedOperations,
 };
 use super::super::queue::Queue;
-use super::super::schedule::{Schedules, Span, Whole};
+use super::super::schedule::{Different, Schedules, Span, Whole};
 use super::super::series::{Asked as SeriesAsked, Range, Series};
 use super::super::suggest::{Suggestions, Written};
 use super::super::task::TaskWithAttempts;
@@ -133,6 +133,7 @@ pub(super) const CALLS: &[Call] = &[
     post("/schedules/{name}/pause", Operator, "Send nothing of it until it is resumed")
         .body(of::<act::Why>),
     post("/schedules/{name}/resume", Operator, "Go on with it"),
+    post("/schedules/{name}/edit", Operator, "Let it differ from its file").body(of::<Different>),
     post("/schedules/{name}/reset", Operator, "Drop what differs from its file"),
     post("/schedules/{name}/backfill", Operator, "Send the runs of a span of time again")
         .body(of::<Span>),
