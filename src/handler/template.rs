@@ -139,6 +139,12 @@ impl Place {
     }
 }
 
+/// Whether an argument can be named so: letters, digits, `_`, `-` and `.`.
+fn is_name(text: &str) -> bool {
+    let may = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    !text.is_empty() && text.chars().all(may)
+}
+
 /// Strings as they are, anything else as JSON.
 fn plain(value: &Value) -> Cow<'_, str> {
     match value {
@@ -186,6 +192,11 @@ impl Parser<'_> {
         }
         if name.contains('{') {
             return Err(self.error("`{` inside braces; a name ends with `}`"));
+        }
+        if !is_name(name.strip_prefix("kwargs.").unwrap_or(name)) {
+            return Err(
+                self.error("this is no name of an argument; write `{{` and `}}` for braces")
+            );
         }
         let Some(place) = Place::parse(name) else {
             return Err(self.error("no call has that many arguments"));
@@ -256,6 +267,8 @@ mod tests {
     fn a_broken_template_says_where() {
         for (template, position) in
             [("a{", 2), ("é}x", 2), ("ab{}", 3), ("{a{b}", 1), ("{99999999999999999999999}", 1)]
+                .into_iter()
+                .chain([("{ echo x; }", 1), ("ab{a b}", 3), ("{kwargs.}", 1), ("${HOME:-/}", 2)])
         {
             assert_eq!(Template::parse(template).unwrap_err().position, position, "{template}");
         }

@@ -32,6 +32,27 @@ error: task `z` cannot be run
 }
 
 #[test]
+fn braces_of_a_shell_are_no_place_and_a_backoff_says_how_it_is_written() {
+    let file = "[tasks.x]\nexec = [\"sh\", \"-c\", \"{ echo x; }\"]\nbackoff = \"1h..10s\"\n";
+    let said = report(file);
+    assert!(said.contains("celeriac.toml:3:11") && said.contains("SHORTEST..LONGEST"), "{said}");
+    let said = report(&file.replace("1h..10s", "10s..1h"));
+    assert_eq!(
+        said,
+        "\
+error: task `x` has a place that cannot be filled in
+ --> celeriac.toml:2:21
+  |
+2 | exec = [\"sh\", \"-c\", \"{ echo x; }\"]
+  |                     ^^^^^^^^^^^^^ character 1: this is no name of an argument; write `{{` and `}}` for braces
+
+1 error in 1 file"
+    );
+    let said = report("[tasks.x]\nexec = [\"true\"]\nbackoff = { frist = \"1s\" }\n");
+    assert!(said.contains("celeriac.toml:3:13") && said.contains("first"), "{said}");
+}
+
+#[test]
 fn a_task_is_one_kind_of_thing() {
     assert_eq!(
         report(

@@ -77,8 +77,10 @@ pub struct TaskSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 3)]
     pub retries: Option<Retries>,
-    /// How long a failed task waits before it is tried again.
+    /// How long a failed task waits before it is tried again: a table, or as text "10s..1h" for a wait
+    /// that doubles up to the longest, "10s" for one that stays.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<retries::BackoffForm>")]
     #[schemars(example = serde_json::json!({ "first": "1s", "factor": 2.0, "max": "10m", "jitter": 0.5 }))]
     pub backoff: Option<BackoffTable>,
     /// If given, only errors of these types are tried again; `*` and `?` match as in file names.
