@@ -191,11 +191,12 @@ function lagging(seconds) {
 function startPolling() {
   disconnect();
   show("polling");
+  refresh();
   let left = 6; // then events may come through again
   live.poll = setInterval(() => {
     left -= 1;
     if (left === 0) connect();
-    else refresh();
+    refresh();
   }, 5000);
 }
 

@@ -17,6 +17,7 @@
 
 mod browser;
 mod celery;
+mod gathering;
 mod management;
 mod node;
 mod process;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 pub use browser::{Browser, Scripts};
 pub use celery::Celery;
+pub use gathering::Gathering;
 pub use node::Node;
 pub use process::{Process, Signal};
 pub use proxy::Proxy;

@@ -2,6 +2,8 @@
 
 use super::super::scene::Scene;
 use super::{Browser, Scripts};
+use crate::rig::Gathering;
+use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn a_change_is_seen_while_the_page_is_open() {
@@ -37,6 +39,27 @@ async fn a_page_looks_again_by_itself_where_events_do_not_come_through() {
     browser.until("document.querySelector('#live').dataset.state === 'polling'").await;
     scene.run("shop.add", &(1, 2), "SUCCESS").await;
     browser.until("!document.querySelector('#newer').hidden").await;
+    browser.close().await;
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_looks_again_by_itself_behind_a_proxy_that_gathers_answers() {
+    let Some(browser) = Browser::start(Scripts::On).await else { return };
+    let scene = Scene::start().await;
+    let id = scene.run("shop.wait", &(), "STARTED").await;
+    let proxy = Gathering::before(scene.monitor.address().trim_start_matches("http://")).await;
+    browser.open(&proxy.url("/tasks")).await;
+    browser.until("document.querySelector('#live').dataset.state === 'polling'").await;
+    assert!(proxy.held() > 0, "the events were sent and did not come through");
+    let row = format!("document.querySelector('tr[data-id=\"{id}\"]')");
+    assert!(browser.run(&format!("return {row}.textContent.includes('STARTED')")).await == true);
+
+    scene.gate.add_permits(1);
+    scene.monitor.until(&id, "SUCCESS").await;
+    let done = Instant::now();
+    browser.until(&format!("{row}.textContent.includes('SUCCESS')")).await;
+    assert!(done.elapsed() < Duration::from_secs(15), "{:?}", done.elapsed());
     browser.close().await;
     scene.stop().await;
 }
