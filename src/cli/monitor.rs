@@ -3,10 +3,11 @@
 use super::exit::{Exit, OrExit};
 use super::global::Global;
 use super::mode::{Mode, Process};
+use crate::app::App;
 use crate::broker::Broker;
 use crate::clock::SystemClock;
 use crate::config::{Config, Loader};
-use crate::monitor::{Configuration, Monitor, MonitorError, Status};
+use crate::monitor::{Configuration, Monitor, MonitorError, Sender, Status};
 use crate::ops::{Check, Health};
 use crate::topology::Topology;
 use prometheus_client::collector::Collector;
@@ -35,14 +36,24 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     let loaded = global.load(loader(global, arguments))?;
     let config = loaded.config;
     let traces = super::mode::observe(&config.log)?;
-    let in_flight = config.publisher.in_flight;
-    let broker = Broker::connect(&config.broker, in_flight).await.or_exit(Exit::Unreachable)?;
+    // Only who sends tasks and hears of results needs more than the broker.
+    let app = match config.monitor.compat.flower_api {
+        true => Some(Box::pin(App::connect(config.clone())).await.or_exit(Exit::Unreachable)?),
+        false => None,
+    };
+    let broker = match &app {
+        Some(app) => app.broker().clone(),
+        None => {
+            let in_flight = config.publisher.in_flight;
+            Broker::connect(&config.broker, in_flight).await.or_exit(Exit::Unreachable)?
+        }
+    };
     let process = Process {
         name: "monitor",
         ops: config.ops.clone(),
         broker: Some(broker.clone()),
         grace: None,
-        modes: vec![mode(&config, &broker)],
+        modes: vec![mode(&config, &broker, app.as_ref().map(sender))],
         traces,
     };
     let ended = process.run().await;
@@ -51,8 +62,14 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     Ok(Exit::Done)
 }
 
+/// What sends tasks for a monitor.
+pub(super) fn sender(app: &App) -> Sender {
+    let client = app.client();
+    Sender { publisher: client.publisher().clone(), results: Arc::clone(client.results()) }
+}
+
 /// A monitor of what happens at `broker`.
-pub(super) fn mode(config: &Config, broker: &Broker) -> Mode {
+pub(super) fn mode(config: &Config, broker: &Broker, sender: Option<Sender>) -> Mode {
     let status = Status::default();
     let monitor = Monitor {
         settings: config.monitor.clone(),
@@ -65,6 +82,7 @@ pub(super) fn mode(config: &Config, broker: &Broker) -> Mode {
             text: config.masked(),
             topology: Topology::whole(&config.topology(), &config.worker.queues),
         },
+        sender,
     };
     let health = MonitorHealth { broker: broker.clone(), status };
     Mode::new("monitor", health, |shutdown| async {

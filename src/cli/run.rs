@@ -62,7 +62,11 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
     }
     #[cfg(feature = "monitor")]
     if wants(Part::Monitor) {
-        modes.push(super::monitor::mode(&loaded.config, app.broker()));
+        modes.push(super::monitor::mode(
+            &loaded.config,
+            app.broker(),
+            Some(super::monitor::sender(&app)),
+        ));
     }
     let process = Process {
         name: "run",

@@ -1,19 +1,22 @@
 //! What the monitor knows of the whole system now, for Prometheus: looked at every few seconds, so that
 //! a scrape asks nobody.
 
-use super::change::Micros;
-use super::depths::{Depths, EVERY};
-use super::index::workers::{Presence, WorkerRow};
+use super::change::{Micros, micros};
+use super::depths::{Depths, EVERY, Seen};
+use super::index::workers::WorkerRow;
 use super::index::{self, Index, IndexError};
 use super::state::State;
 use super::status::Status;
+use crate::clock::Clock;
 use crate::control::{Paused, Pauses};
 use crate::metrics::{gauge, label};
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
+use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// A worker that has been away for longer has no series any more.
 const FORGOTTEN: Micros = 600_000_000;
@@ -30,6 +33,8 @@ pub(super) struct Gauges {
     index_bytes: u64,
     depths: Depths,
     pauses: Pauses,
+    /// How many seconds the oldest task of a queue has been due.
+    due: BTreeMap<String, f64>,
 }
 
 impl Gauges {
@@ -41,19 +46,21 @@ impl Gauges {
         index: &Index,
         depths: &Depths,
         paused: &Paused,
-        status: &Status,
+        (status, clock): (&Status, &Arc<dyn Clock>),
     ) -> Result<(), IndexError> {
         let mut every = tokio::time::interval(EVERY);
         loop {
             every.tick().await;
-            let read = index.read(|index| {
+            let (seen, now) = (depths.all(), micros(clock.now()));
+            let read = index.read(move |index| {
                 let dead = index::dead::states(index)?.into_iter().collect();
-                Ok((index::tasks::states(index)?, dead, index::workers::all(index)?))
+                let due = due(index, seen, now)?;
+                Ok((index::tasks::states(index)?, dead, index::workers::all(index)?, due))
             });
             // A question that takes too long is asked again.
-            let Ok((tasks, dead, workers)) = read.await else { continue };
+            let Ok((tasks, dead, workers, due)) = read.await else { continue };
             let (index_bytes, depths, pauses) = (index.bytes(), depths.clone(), paused.now());
-            status.set_gauges(Self { tasks, dead, workers, index_bytes, depths, pauses });
+            status.set_gauges(Self { tasks, dead, workers, index_bytes, depths, pauses, due });
         }
     }
 
@@ -77,15 +84,39 @@ impl Gauges {
         let help = "Whether somebody wants that nobody consumes the queue";
         let paused =
             queues.keys().map(|name| (name.clone(), i64::from(self.pauses.of(name).is_some())));
-        family(to, "celeriac_queue_paused", help, "queue", paused)
+        family(to, "celeriac_queue_paused", help, "queue", paused)?;
+        let (name, help) =
+            ("celeriac_queue_oldest_due_seconds", "How long its oldest task has been due");
+        let mut due = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (queue, seconds) in &self.due {
+            ConstGauge::new(*seconds).encode(due.encode_family(&[("queue", label(queue))])?)?;
+        }
+        Ok(())
+    }
+
+    /// What was told last.
+    fn latest(&self) -> Micros {
+        self.workers.iter().map(|worker| worker.seen).max().unwrap_or_default()
+    }
+
+    /// When who has told nothing since has no series any more.
+    pub(super) fn forgotten(&self) -> Micros {
+        self.latest() - FORGOTTEN
+    }
+
+    /// Workers that have series.
+    pub(super) fn known_workers(&self) -> impl Iterator<Item = &WorkerRow> {
+        let forgotten = self.forgotten();
+        self.workers.iter().filter(move |worker| worker.seen > forgotten).take(WORKERS)
+    }
+
+    /// Queues, as they were seen last.
+    pub(super) fn seen_queues(&self) -> BTreeMap<String, Seen> {
+        self.depths.all()
     }
 
     fn workers(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let latest = self.workers.iter().map(|worker| worker.seen).max().unwrap_or_default();
-        let known = self.workers.iter().filter(|worker| worker.seen + FORGOTTEN > latest);
-        let up = known
-            .take(WORKERS)
-            .map(|worker| (worker.name.clone(), i64::from(worker.presence == Presence::Up)));
+        let up = self.known_workers().map(|it| (it.name.clone(), i64::from(it.is_up())));
         family(to, "celeriac_worker_up", "Whether the worker tells that it lives", "worker", up)
     }
 }
@@ -101,6 +132,22 @@ impl Gauges {
         family(to, "celeriac_dead_letters", help, "state", dead)?;
         gauge(to, "celeriac_store_bytes", "The index on the disk", self.index_bytes as f64)
     }
+}
+
+/// How long the oldest task has been due of each queue where that is known.
+fn due(
+    index: &Connection,
+    seen: BTreeMap<String, Seen>,
+    now: Micros,
+) -> Result<BTreeMap<String, f64>, IndexError> {
+    let mut all = BTreeMap::new();
+    for (queue, seen) in seen {
+        let ready = seen.depth.map_or(0, |depth| depth.ready);
+        if let Some(due) = index::due::oldest(index, &queue, ready, now)? {
+            all.insert(queue, (now - due).max(0) as f64 / 1e6);
+        }
+    }
+    Ok(all)
 }
 
 /// A gauge with a value for each value of one label.

@@ -4,6 +4,7 @@ use super::access::{self, Login, guard};
 use super::act::Actor;
 use super::depths::Depths;
 use super::feed::Feed;
+use super::flower::{self, Inspector, Sender};
 use super::index::{Index, IndexError};
 use super::ingest::News;
 use super::operations::Operations;
@@ -17,13 +18,14 @@ use crate::clock::Clock;
 use crate::control::Paused;
 use crate::shutdown::Shutdown;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -48,12 +50,17 @@ pub(super) struct Pages {
     pub(super) paused: Paused,
     pub(super) schedules: Schedules,
     pub(super) configuration: Arc<Configuration>,
+    pub(super) sender: Option<Sender>,
+    pub(super) inspector: Inspector,
 }
 
 /// What a browser may do with our pages: nothing that is not ours.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; \
     frame-ancestors 'none'";
+
+/// What stands for all that is asked for and is not there.
+const NO_ROUTE: &str = "_other";
 
 /// What a request may bring, in bytes.
 const LONGEST_BODY: usize = 1 << 20;
@@ -69,15 +76,30 @@ impl Pages {
     }
 
     fn router(self) -> Router {
+        let flower = match self.settings.compat.flower_api {
+            true => Router::new().nest("/api", flower::router()),
+            false => Router::new(),
+        };
         pages::router()
             .nest("/api/v1", api::router().route("/stream", get(live::serve)))
+            .merge(flower)
             .merge(access::router())
             .layer(from_fn_with_state(self.clone(), guard))
+            .layer(from_fn_with_state(self.status.clone(), time))
             .layer(from_fn(close))
             .layer(from_fn(transfer::shorten))
             .layer(DefaultBodyLimit::max(LONGEST_BODY))
             .with_state(self)
     }
+}
+
+/// Counts how long an answer takes to begin.
+async fn time(State(status): State<Status>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    status.answered(route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str), begun.elapsed());
+    response
 }
 
 /// Closes what browsers leave open.

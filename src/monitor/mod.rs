@@ -11,8 +11,10 @@ mod audit;
 mod change;
 mod depths;
 mod edit;
+mod exporters;
 mod failure;
 mod feed;
+mod flower;
 mod gauges;
 mod histogram;
 mod http;
@@ -33,8 +35,9 @@ mod transfer;
 mod tree;
 
 pub use access::{Listed, LoginsError, Tokens, Users};
+pub use flower::Sender;
 pub use index::IndexError;
-pub use settings::{Auth, History, Proxy, Role, Settings};
+pub use settings::{Auth, Compat, Exporter, History, Proxy, Role, Settings};
 pub use state::State;
 pub use status::Status;
 
@@ -48,8 +51,9 @@ use access::Login;
 use act::Actor;
 use depths::{Depths, Watch};
 use feed::Feed;
+use flower::Inspector;
 use gauges::Gauges;
-use index::{Index, Keep};
+use index::{Index, Keep, Writer};
 use ingest::{Ingest, News, Source};
 use operations::Operations;
 use redact::Redact;
@@ -90,6 +94,8 @@ pub struct Monitor {
     pub status: Status,
     /// What its bundle tells of the configuration.
     pub configuration: Configuration,
+    /// What sends tasks for `monitor.compat.flower_api`; without it those calls are refused.
+    pub sender: Option<Sender>,
 }
 
 /// What a bundle for a ticket tells of the configuration.
@@ -175,6 +181,10 @@ impl Monitor {
         let redact = Redact::new(names, hide_args).map_err(MonitorError::Redact)?;
         let folder = self.settings.folder().ok_or(MonitorError::NoFolder)?;
         let index = Index::open(&folder)?;
+        if !self.settings.compat.metrics.is_empty() {
+            self.status.want(&self.settings.compat.metrics);
+            index.write(Writer::tell_of_workers).await?;
+        }
         let listener = self.listen().await?;
         let (news, heard) = watch::channel(News::default());
         let archive = Archive::new(self.broker.clone(), self.dead.clone(), Arc::clone(&self.clock));
@@ -186,6 +196,8 @@ impl Monitor {
             actor.clone(),
             Arc::clone(&self.clock),
         );
+        let streams = Arc::new(Semaphore::new(self.settings.max_streams as usize));
+        self.status.set_streams(Arc::clone(&streams), self.settings.max_streams);
         let depths = Depths::kept(&index, change::micros(self.clock.now())).await?;
         let paused = Paused::default();
         let feed = Feed::default();
@@ -206,13 +218,15 @@ impl Monitor {
             clock: Arc::clone(&self.clock),
             status: self.status.clone(),
             news: heard.clone(),
-            streams: Arc::new(Semaphore::new(self.settings.max_streams as usize)),
+            streams,
             depths: depths.clone(),
             feed: feed.clone(),
             operations: operations.clone(),
             paused: paused.clone(),
             schedules: Schedules::new(self.broker.clone()),
             configuration: Arc::new(self.configuration.clone()),
+            sender: self.sender.clone(),
+            inspector: Inspector::default(),
         };
         let topology = topology::Settings { dead: self.dead.clone(), ..Default::default() };
         let streams = [
@@ -235,7 +249,7 @@ impl Monitor {
             () = watch.run() => Ok(()),
             Some(ended) = running.join_next() => joined(ended),
             () = Box::pin(self.hear_of_pauses(&paused)) => Ok(()),
-            ended = Gauges::watch(&index, &depths, &paused, &self.status) => ended,
+            ended = Gauges::watch(&index, &depths, &paused, (&self.status, &self.clock)) => ended,
         };
         self.status.set_address(None);
         ended?;

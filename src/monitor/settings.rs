@@ -34,6 +34,31 @@ pub struct Settings {
     pub auth: Auth,
     /// How long is kept what was told.
     pub history: History,
+    /// What answers as other programs do, for whoever moves from them.
+    pub compat: Compat,
+}
+
+/// What answers as other programs do, for whoever moves from them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compat {
+    /// Whether Flower's API is answered too: `/api/tasks`, `/api/workers`, `/api/task/async-apply`
+    /// and so on, with the same logins and roles as everything else.
+    pub flower_api: bool,
+    /// The programs under whose names `/metrics` tells what it tells, besides its own:
+    /// "celery-exporter", "flower". Their series have worker and task in their labels, at most 500 of
+    /// each kind.
+    pub metrics: Vec<Exporter>,
+}
+
+/// A program whose metrics others know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exporter {
+    /// celery-exporter.
+    CeleryExporter,
+    /// Flower.
+    Flower,
 }
 
 /// How long is kept what was told.
@@ -72,6 +97,7 @@ impl Default for Settings {
             hide_args: false,
             auth: Auth::default(),
             history: History::default(),
+            compat: Compat::default(),
         }
     }
 }

@@ -1,16 +1,20 @@
 //! How the monitor is doing: what its health, its pages and its metrics say of it.
 
 use super::change::{Micros, micros};
+use super::exporters::Exporters;
 use super::gauges::Gauges;
-use super::totals::{Batch, Totals};
+use super::settings::Exporter;
+use super::totals::{Batch, Took, Totals, histograms};
 use crate::metrics::{counter, gauge, truth};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+use tokio::sync::Semaphore;
 
 /// How a monitor is doing. Cloning is cheap; all clones are one.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +39,12 @@ struct Inner {
     totals: Mutex<Totals>,
     /// What was seen last of everything else.
     gauges: Mutex<Gauges>,
+    /// The same under names of other programs.
+    exporters: Mutex<Exporters>,
+    /// How long answers took to begin, by route.
+    answers: Mutex<BTreeMap<String, Took>>,
+    /// One for each page that may be live, and how many there are of them.
+    streams: Mutex<Option<(Arc<Semaphore>, u32)>>,
 }
 
 impl Status {
@@ -73,10 +83,46 @@ impl Status {
     }
 
     pub(super) fn set_gauges(&self, gauges: Gauges) {
+        let known = gauges.known_workers().map(|worker| worker.name.as_str()).collect();
+        self.exporters().forget(&known, gauges.forgotten());
         *self.0.gauges.lock().unwrap_or_else(PoisonError::into_inner) = gauges;
     }
 
+    /// Tells under these programs' names too.
+    pub(super) fn want(&self, exporters: &[Exporter]) {
+        self.exporters().want(exporters);
+    }
+
+    /// An answer of `route` took so long to begin.
+    pub(super) fn answered(&self, route: &str, took: Duration) {
+        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let took = Micros::try_from(took.as_micros()).unwrap_or(Micros::MAX);
+        match answers.get_mut(route) {
+            Some(known) => known.add(took),
+            None => answers.entry(route.to_owned()).or_default().add(took),
+        }
+    }
+
+    /// Live pages take one of these each, of which there are so many.
+    pub(super) fn set_streams(&self, streams: Arc<Semaphore>, most: u32) {
+        let mut kept = self.0.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some((streams, most));
+    }
+
+    /// How many pages are live.
+    fn streams(&self) -> u32 {
+        let kept = self.0.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().map_or(0, |(free, most)| {
+            most.saturating_sub(u32::try_from(free.available_permits()).unwrap_or(u32::MAX))
+        })
+    }
+
+    fn exporters(&self) -> MutexGuard<'_, Exporters> {
+        self.0.exporters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn count(&self, batch: &Batch) {
+        self.exporters().add(&batch.told);
         self.0.totals.lock().unwrap_or_else(PoisonError::into_inner).add(batch);
     }
 
@@ -123,6 +169,12 @@ impl Collector for Status {
         )?;
         let gauges = self.0.gauges.lock().unwrap_or_else(PoisonError::into_inner).clone();
         gauges.encode(to)?;
+        let exporters = self.exporters().clone();
+        exporters.encode(to, &gauges)?;
+        let answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let help = "How long answers took to begin";
+        histograms(to, "celeriac_http_request_seconds", help, "route", &answers)?;
+        gauge(to, "celeriac_streams_open", "Pages that are live", self.streams().into())?;
         let totals = self.0.totals.lock().unwrap_or_else(PoisonError::into_inner).clone();
         totals.encode(to)
     }

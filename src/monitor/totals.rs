@@ -6,6 +6,7 @@
 //! them. However many names there are, only so many have series of their own.
 
 use super::change::Micros;
+use super::exporters::Told;
 use super::histogram::Histogram;
 use super::state::State;
 use crate::metrics::label;
@@ -27,6 +28,8 @@ const OTHER: &str = "_other";
 pub(super) struct Batch {
     pub(super) turns: Vec<Turns>,
     pub(super) exceptions: Vec<Exceptions>,
+    /// Nothing unless it is wanted.
+    pub(super) told: Vec<Told>,
 }
 
 /// Turns of one kind.
@@ -77,9 +80,17 @@ impl Took {
         self.sum = self.sum.saturating_add(took.max(0));
     }
 
-    fn add_all(&mut self, other: &Self) {
+    /// Counts all that `other` has counted.
+    pub(super) fn add_all(&mut self, other: &Self) {
         self.histogram.add_all(&other.histogram);
         self.sum = self.sum.saturating_add(other.sum);
+    }
+
+    /// The sum in seconds, and how many lie below each bound but not below the one before.
+    pub(super) fn buckets(&self) -> (f64, Vec<(f64, u64)>) {
+        let bound = |to: Option<Micros>| to.map_or(f64::MAX, |to| to as f64 / 1e6);
+        let buckets = self.histogram.all().map(|(to, count)| (bound(to), u64::from(count)));
+        (self.sum as f64 / 1e6, buckets.collect())
     }
 }
 
@@ -126,7 +137,8 @@ impl Totals {
     }
 }
 
-fn histograms(
+/// A histogram for each value of one label.
+pub(super) fn histograms(
     to: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -135,19 +147,17 @@ fn histograms(
 ) -> fmt::Result {
     let mut family = to.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (value, took) in all {
-        let bound = |to: Option<Micros>| to.map_or(f64::MAX, |to| to as f64 / 1e6);
-        let buckets: Vec<_> =
-            took.histogram.all().map(|(to, count)| (bound(to), u64::from(count))).collect();
+        let (sum, buckets) = took.buckets();
         let count = buckets.iter().map(|(_, count)| count).sum();
         let labels = [(labelled, label(value))];
         let mut metric = family.encode_family(&labels)?;
-        metric.encode_histogram::<NoLabelSet>(took.sum as f64 / 1e6, count, &buckets, None)?;
+        metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
     }
     Ok(())
 }
 
 /// What belongs to `key`, or to all others once there are too many.
-fn own<K: Ord, V: Default>(all: &mut BTreeMap<K, V>, key: K, other: K) -> &mut V {
+pub(super) fn own<K: Ord, V: Default>(all: &mut BTreeMap<K, V>, key: K, other: K) -> &mut V {
     let is_full = all.len() >= SERIES && !all.contains_key(&key);
     all.entry(if is_full { other } else { key }).or_default()
 }
@@ -194,7 +204,7 @@ mod tests {
             turns("a\"b", State::Failure, 1_500_000),
             turns("a\"b", State::Failure, i64::MAX),
         ];
-        totals.add(&Batch { turns, exceptions });
+        totals.add(&Batch { turns, exceptions, told: Vec::new() });
         let told = told(totals);
         for line in [
             r#"celeriac_tasks_total{name="a\"b",queue="mail",outcome="failure"} 2"#,
@@ -214,7 +224,7 @@ mod tests {
         let mut totals = Totals::default();
         for number in 0..SERIES + 10 {
             let turns = vec![turns(&format!("n{number}"), State::Success, 1)];
-            totals.add(&Batch { turns, exceptions: Vec::new() });
+            totals.add(&Batch { turns, ..Batch::default() });
         }
         assert_eq!(totals.run.len(), SERIES + 1);
         let other = (OTHER.to_owned(), OTHER.to_owned());

@@ -34,16 +34,16 @@ def wait():
     raise AssertionError("runs elsewhere")
 "#;
 
-const NODE: &str = "ours@host";
+pub(crate) const NODE: &str = "ours@host";
 
-struct Flower {
-    address: String,
-    client: reqwest::Client,
+pub(crate) struct Flower {
+    pub(crate) address: String,
+    pub(crate) client: reqwest::Client,
     _process: Process,
 }
 
 impl Flower {
-    async fn start(rig: &Rig, celery: &Celery) -> Self {
+    pub(crate) async fn start(rig: &Rig, celery: &Celery) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let port_option = format!("--port={port}");
         let arguments = [
@@ -64,18 +64,18 @@ impl Flower {
     }
 
     /// A page, which must be found.
-    async fn page(&self, path: &str) -> reqwest::Result<String> {
+    pub(crate) async fn page(&self, path: &str) -> reqwest::Result<String> {
         let answer = self.client.get(format!("{}{path}", self.address)).send().await?;
         answer.error_for_status()?.text().await
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let text = self.page(path).await.unwrap_or_else(|error| panic!("{path}: {error}"));
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}"))
     }
 
     /// Presses a button: what the page would say.
-    async fn press(&self, path: &str) -> String {
+    pub(crate) async fn press(&self, path: &str) -> String {
         let answer = self.client.post(format!("{}{path}", self.address)).send().await.unwrap();
         let (status, text) = (answer.status(), answer.text().await.unwrap());
         assert!(status.is_success(), "{path}: {status} {text}");
@@ -95,14 +95,14 @@ impl Flower {
     }
 
     /// Waits until Flower shows the task in this state.
-    async fn until(&self, id: &str, state: &str) -> Value {
+    pub(crate) async fn until(&self, id: &str, state: &str) -> Value {
         let is = async || self.task(id).await.is_some_and(|task| task["state"] == state);
         eventually(&format!("{id} to be {state}"), is).await;
         self.task(id).await.unwrap()
     }
 }
 
-fn tasks() -> Registry {
+pub(crate) fn tasks() -> Registry {
     let mut registry = Registry::new();
     add(&mut registry, "shop.add", |_, body| {
         let (a, b): (i64, i64) = body.args().unwrap();
@@ -118,7 +118,7 @@ fn tasks() -> Registry {
 }
 
 /// Events on request: Flower asks for them.
-fn ours(rig: &Rig) -> Config {
+pub(crate) fn ours(rig: &Rig) -> Config {
     let mut config = config(&rig.url(), QueueKind::Classic);
     assert_eq!(config.events.tasks, Tasks::OnRequest);
     config.worker.name = NODE.to_owned();

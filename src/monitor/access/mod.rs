@@ -138,6 +138,9 @@ fn judge(method: &Method, headers: &HeaderMap, means: Means) -> Result<(), &'sta
     if matches!(*method, Method::GET | Method::HEAD) || means == Means::Bearer {
         return Ok(());
     }
+    if means == Means::Password && origin::is_of_a_program(headers) {
+        return Ok(());
+    }
     origin::is_ours(headers)
 }
 
@@ -220,10 +223,28 @@ mod tests {
             (&[here, ("sec-fetch-site", "same-site")], false),
         ];
         for (given, may) in cases {
-            for means in [Means::Here, Means::Cookie, Means::Password, Means::Proxy] {
+            for means in [Means::Here, Means::Cookie, Means::Proxy] {
                 assert_eq!(judge(&Method::POST, &headers(given), means).is_ok(), may, "{given:?}");
             }
         }
         assert!(judge(&Method::POST, &headers(&[here]), Means::Bearer).is_ok());
+    }
+
+    #[test]
+    fn a_program_that_sends_a_password_need_say_no_more() {
+        let json = ("content-type", "application/json");
+        let cases: [(&[(&'static str, &'static str)], bool); 6] = [
+            (&[], true),
+            (&[json], true),
+            (&[("content-type", "application/x-www-form-urlencoded")], false),
+            (&[("content-type", "text/plain")], false),
+            (&[json, ("origin", "http://evil.example")], false),
+            (&[json, ("sec-fetch-site", "cross-site")], false),
+        ];
+        for (given, may) in cases {
+            let judged = judge(&Method::POST, &headers(given), Means::Password);
+            assert_eq!(judged.is_ok(), may, "{given:?}");
+            assert!(judge(&Method::POST, &headers(given), Means::Cookie).is_err());
+        }
     }
 }

@@ -25,6 +25,16 @@ pub(super) fn is_ours(headers: &HeaderMap) -> Result<(), &'static str> {
     }
 }
 
+/// Whether no page can have sent it: browsers say where what a script sends comes from, and forms of
+/// a page elsewhere have one of three types.
+pub(super) fn is_of_a_program(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
+    let is_of_no_form = kind.is_none_or(|kind| kind.starts_with(b"application/json"));
+    let is_of_no_page =
+        ["origin", "referer", "sec-fetch-site"].iter().all(|it| !headers.contains_key(*it));
+    is_of_no_form && is_of_no_page
+}
+
 /// The name or address in front of the port.
 pub(in super::super) fn name_of(host: &str) -> &str {
     match host.strip_prefix('[') {

@@ -8,10 +8,12 @@ mod dead;
 mod queues;
 mod resolve;
 mod schedules;
+mod send;
 mod tasks;
 mod workers;
 
 pub(super) use schedules::Wish;
+pub(super) use send::NewTask;
 pub(super) use workers::Order;
 
 use super::audit::{Begun, Ended, Record};

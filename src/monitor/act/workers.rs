@@ -19,6 +19,8 @@ pub(in super::super) enum Order {
     Shrink { slots: u32 },
     /// So many slots.
     Autoscale { min: u32, max: u32 },
+    /// New processes for its pool; what runs ends first. Workers of Celeriac have none to renew.
+    RestartPool,
     /// Consume this queue too.
     AddConsumer { queue: String },
     /// Consume this queue no more.
@@ -45,6 +47,7 @@ impl Order {
             Self::Grow { .. } => "grow",
             Self::Shrink { .. } => "shrink",
             Self::Autoscale { .. } => "autoscale",
+            Self::RestartPool => "restart pool",
             Self::AddConsumer { .. } => "add consumer",
             Self::CancelConsumer { .. } => "cancel consumer",
             Self::RateLimit { .. } => "rate limit",
@@ -59,6 +62,7 @@ impl Order {
             Self::Grow { slots } => ("pool_grow", json!({ "n": slots })),
             Self::Shrink { slots } => ("pool_shrink", json!({ "n": slots })),
             Self::Autoscale { min, max } => ("autoscale", json!({ "min": min, "max": max })),
+            Self::RestartPool => ("pool_restart", json!({ "reload": false })),
             Self::AddConsumer { queue } => ("add_consumer", json!({ "queue": queue })),
             Self::CancelConsumer { queue } => ("cancel_consumer", json!({ "queue": queue })),
             Self::RateLimit { task, rate } => {

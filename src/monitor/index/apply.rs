@@ -9,7 +9,8 @@ use super::super::record::{Attempt, Record, Turn};
 use super::super::state::State;
 use super::super::totals;
 use super::series::Counts;
-use super::writer::{Writer, note_offset};
+use super::told::Tellings;
+use super::writer::{Detail, Writer, note_offset};
 use super::{IndexError, audit, dead, resolution, workers};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use std::collections::HashMap;
@@ -44,9 +45,11 @@ const HOUR: Micros = 3_600_000_000;
 impl Writer {
     /// Applies a batch, and notes that it was; what it came to.
     pub(in super::super) fn apply(&mut self, batch: &Batch) -> Result<totals::Batch, IndexError> {
+        let detail = self.detail;
         self.transact(|transaction, words| {
             let mut tasks: HashMap<&str, Loaded> = HashMap::new();
             let mut counts = Counts::default();
+            let mut tellings = Tellings::default();
             for change in &batch.changes {
                 match change {
                     Change::Worker(pulse) => workers::note(transaction, words, pulse)?,
@@ -57,7 +60,11 @@ impl Writer {
                             tasks.insert(&step.id, load(transaction, &step.id)?);
                         }
                         let Some(task) = tasks.get_mut(step.id.as_str()) else { continue };
-                        if let Some(turn) = task.record.take(step, *clock, words)? {
+                        let turn = task.record.take(step, *clock, words)?;
+                        if detail == Detail::Workers {
+                            tellings.add(&task.record, step);
+                        }
+                        if let Some(turn) = turn {
                             counts.add(&task.record, &turn);
                             let kind = failed(transaction, &mut task.record, step, &turn)?;
                             kind.into_iter().for_each(|kind| counts.fail(&task.record, kind));
@@ -75,7 +82,8 @@ impl Writer {
             }
             count_states(transaction, tally)?;
             note_offset(transaction, batch.source, batch.next)?;
-            Ok(counts.keep(transaction)?)
+            let told = tellings.keep(transaction)?;
+            Ok(totals::Batch { told, ..counts.keep(transaction)? })
         })
     }
 }

@@ -30,6 +30,7 @@ pub(in super::super) struct TaskRow {
     pub(in super::super) started: Option<Micros>,
     pub(in super::super) ended: Option<Micros>,
     pub(in super::super) changed: Micros,
+    pub(in super::super) clock: i64,
     pub(in super::super) wait: Option<Micros>,
     pub(in super::super) run: Option<Micros>,
     pub(in super::super) args: Option<String>,
@@ -61,7 +62,7 @@ const NEAR: i64 = 10_000;
 
 const COLUMNS: &str = "n, task.id AS id, name.text AS name, queue.text AS queue,
     worker.text AS worker, state, root, parent, retries, redelivered, eta, expires, sent, received,
-    started, ended, changed, wait, run, args, kwargs, result, error, failure, resolved";
+    started, ended, changed, clock, wait, run, args, kwargs, result, error, failure, resolved";
 
 const JOINS: &str = "LEFT JOIN word AS name ON name.id = task.name
     LEFT JOIN word AS queue ON queue.id = task.queue
@@ -150,15 +151,40 @@ pub(in super::super) fn one(
     let sql = format!("SELECT {COLUMNS} FROM task {JOINS} WHERE task.id = ?1");
     let found = connection.prepare_cached(&sql)?.query_row([id], task).optional()?;
     let Some(found) = found else { return Ok(None) };
+    let attempts = attempts(connection, found.n)?;
+    Ok(Some((found, attempts)))
+}
+
+/// The attempts of the task with this number, the first first.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn attempts(
+    connection: &Connection,
+    n: i64,
+) -> Result<Vec<AttemptRow>, IndexError> {
     let mut query = connection.prepare_cached(
         "SELECT attempt.*, word.text AS node FROM attempt
          LEFT JOIN word ON word.id = attempt.worker WHERE task = ?1 ORDER BY no LIMIT 1000",
     )?;
-    let attempts = query.query_map([found.n], |row| {
+    let attempts = query.query_map([n], |row| {
         Ok(AttemptRow { attempt: apply::attempt(row)?, worker: row.get("node")? })
     })?;
-    let attempts = attempts.collect::<rusqlite::Result<_>>()?;
-    Ok(Some((found, attempts)))
+    Ok(attempts.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The ids of the tasks that one has sent, the first first.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn children(
+    connection: &Connection,
+    id: &str,
+) -> Result<Vec<String>, IndexError> {
+    let sql = "SELECT id FROM task WHERE parent = ?1 ORDER BY n LIMIT 1000";
+    let mut query = connection.prepare_cached(sql)?;
+    let children = query.query_map([id], |row| row.get(0))?;
+    Ok(children.collect::<rusqlite::Result<_>>()?)
 }
 
 /// How many tasks are in each state.
@@ -192,6 +218,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         started: row.get("started")?,
         ended: row.get("ended")?,
         changed: row.get("changed")?,
+        clock: row.get("clock")?,
         wait: row.get("wait")?,
         run: row.get("run")?,
         args: row.get("args")?,
@@ -281,6 +308,7 @@ impl TaskRow {
             started: None,
             ended: None,
             changed: 0,
+            clock: 0,
             wait: None,
             run: None,
             args: None,

@@ -36,6 +36,13 @@ pub(in super::super) struct WorkerRow {
     pub(in super::super) dropped: i64,
 }
 
+impl WorkerRow {
+    /// Whether it tells that it lives.
+    pub(in super::super) fn is_up(&self) -> bool {
+        self.presence == Presence::Up
+    }
+}
+
 /// Takes in what a worker says of itself.
 pub(super) fn note(
     transaction: &Transaction<'_>,

@@ -10,6 +10,16 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 pub(in super::super) struct Writer {
     pub(super) connection: Connection,
     pub(super) known: Known,
+    pub(super) detail: Detail,
+}
+
+/// How much is told of what a batch came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// By name and queue.
+    Tasks,
+    /// By worker too.
+    Workers,
 }
 
 impl Writer {
@@ -17,7 +27,16 @@ impl Writer {
         connection.execute("DELETE FROM tally", [])?;
         connection
             .execute("INSERT INTO tally SELECT state, count(*) FROM task GROUP BY state", [])?;
-        Ok(Self { connection, known: Known::default() })
+        Ok(Self { connection, known: Known::default(), detail: Detail::Tasks })
+    }
+
+    /// From now on tells of each batch what each worker told, too.
+    ///
+    /// # Errors
+    /// None.
+    pub(in super::super) fn tell_of_workers(&mut self) -> Result<(), IndexError> {
+        self.detail = Detail::Workers;
+        Ok(())
     }
 
     /// The offset of a stream behind everything that was applied; `None` before the first.

@@ -33,6 +33,11 @@ const CALLS: &[(&str, &str, Role)] = &[
     ("/api/v1/workers/none/order", r#"{"action":"grow","slots":1}"#, Role::Operator),
     ("/api/v1/workers/none/order", r#"{"action":"stop"}"#, Role::Admin),
     ("/api/v1/workers/order", r#"{"action":"stop"}"#, Role::Admin),
+    ("/api/task/send-task/x", r#"{"args":"none"}"#, Role::Operator),
+    ("/api/task/revoke/x", "{}", Role::Operator),
+    ("/api/task/rate-limit/x?workername=none&ratelimit=1", "{}", Role::Operator),
+    ("/api/worker/pool/grow/none", "{}", Role::Operator),
+    ("/api/worker/shutdown/none", "{}", Role::Admin),
 ];
 
 #[tokio::test]
@@ -44,6 +49,7 @@ async fn nobody_does_more_than_their_token_says() {
     config.monitor.listen = "127.0.0.1:0".to_owned();
     config.monitor.data_dir = folder.path().display().to_string();
     config.monitor.auth.tokens_file = file;
+    config.monitor.compat.flower_api = true;
     let monitor = Box::pin(Shown::with(config)).await;
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     let client = client.build().unwrap();
@@ -53,7 +59,7 @@ async fn nobody_does_more_than_their_token_says() {
         form.header("content-type", "application/x-www-form-urlencoded")
     };
 
-    for path in ["/api/v1/tasks", "/api/v1/audit", "/api/v1/about", "/api/v1/me"] {
+    for path in ["/api/v1/tasks", "/api/v1/audit", "/api/v1/about", "/api/v1/me", "/api/tasks"] {
         assert_eq!(client.get(url(path)).send().await.unwrap().status(), 401, "{path}");
     }
     let wrong = client.get(url("/api/v1/me")).bearer_auth("celeriac_wrong");
@@ -104,6 +110,7 @@ async fn a_password_lets_in_from_afar_and_says_nothing_of_who_there_is() {
     config.monitor.listen = "0.0.0.0:0".to_owned();
     config.monitor.data_dir = folder.path().display().to_string();
     config.monitor.auth.users_file = file;
+    config.monitor.compat.flower_api = true;
     let monitor = Box::pin(Shown::with(config)).await;
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     let client = client.build().unwrap();
@@ -135,6 +142,7 @@ async fn a_password_lets_in_from_afar_and_says_nothing_of_who_there_is() {
         }
     }
     let elsewhere = client.post(monitor.url("/api/v1/tasks/x/retry"));
+    let elsewhere = elsewhere.header("origin", "http://evil.example");
     let elsewhere = elsewhere.basic_auth("admin", Some("correct horse")).send().await.unwrap();
     assert_eq!(elsewhere.status(), 403, "a browser sends a password by itself");
 
@@ -171,6 +179,7 @@ async fn it_does_not_start_where_anybody_could_come_in() {
         clock: Arc::new(SystemClock),
         status: Status::default(),
         configuration: Configuration::default(),
+        sender: None,
     };
     let error = Box::pin(monitor.run(Shutdown::new())).await.unwrap_err();
     assert!(matches!(error, MonitorError::Open(_)), "{error}");

@@ -2,6 +2,7 @@
 
 use super::scene::Scene;
 use crate::rig::eventually;
+use celeriac::publisher::SendOptions;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use serde_json::json;
@@ -26,12 +27,28 @@ async fn prometheus_sees_tasks_queues_workers_and_dead_letters() {
         "celeriac_queue_consumers{queue=\"default\"} 1",
         "celeriac_dead_letters{state=\"open\"} 1",
         "celeriac_events_reading 1",
+        "celeriac_streams_open 1",
     ];
+    let _open = scene.monitor.ask("/api/v1/stream?topics=tasks").await;
+    let aside = celeriac::topology::Queue::named("aside");
+    scene.worker.app.broker().declare_queue(&aside).await.unwrap();
+    let client = scene.worker.app.client();
+    let options = SendOptions::default().queue("aside");
+    client.send("shop.none", &(), &(), options).await.unwrap();
     eventually("every line", async || {
         let mut told = String::new();
         text::encode(&mut told, &registry).unwrap();
         let has = |line: &str| told.lines().any(|it| it.trim_end_matches(".0") == line);
-        lines.iter().all(|line| has(line)) && told.contains("celeriac_worker_up{worker=\"")
+        let due = |queue: &str| {
+            let begins = format!("celeriac_queue_oldest_due_seconds{{queue=\"{queue}\"}} ");
+            told.lines().find_map(|line| line.strip_prefix(&begins)?.parse::<f64>().ok())
+        };
+        let answers = "celeriac_http_request_seconds_count{route=\"/api/v1/tasks/{id}\"}";
+        lines.iter().all(|line| has(line))
+            && told.contains("celeriac_worker_up{worker=\"")
+            && told.lines().any(|line| line.starts_with(answers))
+            && due("aside").is_some_and(|due| due > 0.0)
+            && due("default").is_none()
     })
     .await;
     scene.stop().await;

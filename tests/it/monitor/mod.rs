@@ -7,6 +7,7 @@ mod away;
 mod browser;
 mod bulk;
 mod depths;
+mod flower;
 mod ingest;
 mod live;
 mod metrics;
@@ -22,7 +23,7 @@ use crate::rig::{PATIENCE, Rig, eventually};
 use celeriac::app::App;
 use celeriac::clock::SystemClock;
 use celeriac::config::Config;
-use celeriac::monitor::{Configuration, Monitor, MonitorError, Status};
+use celeriac::monitor::{Configuration, Monitor, MonitorError, Sender, Status};
 use celeriac::shutdown::Shutdown;
 use celeriac::topology::Topology;
 use serde_json::Value;
@@ -63,6 +64,10 @@ impl Shown {
                 text: app.config().masked(),
                 topology: Topology::whole(&app.config().topology(), &app.config().worker.queues),
             },
+            sender: Some(Sender {
+                publisher: app.client().publisher().clone(),
+                results: Arc::clone(app.client().results()),
+            }),
         };
         let mut running = JoinSet::new();
         running.spawn(monitor.run(shutdown.clone()));
