@@ -26,6 +26,7 @@ pub mod events;
 pub mod filter;
 pub mod handler;
 pub mod ids;
+mod in_flight;
 mod inherit;
 mod metrics;
 #[cfg(feature = "monitor")]

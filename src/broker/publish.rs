@@ -13,8 +13,8 @@ use super::connection::{Link, Up};
 use super::headers::MOST_HEADER_BYTES;
 use super::message::RawMessage;
 use crate::backoff::Backoff;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use crate::in_flight::InFlight;
+use futures::FutureExt;
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
@@ -149,7 +149,25 @@ enum Answer {
 /// A publication whose confirm has come, or whose channel is gone.
 struct Settled {
     job: Job,
-    outcome: Result<Confirmation, lapin::Error>,
+    outcome: Result<Confirmed, lapin::Error>,
+}
+
+/// What the broker said, with the message if that came back. The message is in a box: hundreds of
+/// these are moved about, and next to none comes back.
+enum Confirmed {
+    Ack(Option<Box<BasicReturnMessage>>),
+    Nack(Option<Box<BasicReturnMessage>>),
+    NotRequested,
+}
+
+impl From<Confirmation> for Confirmed {
+    fn from(confirmation: Confirmation) -> Self {
+        match confirmation {
+            Confirmation::Ack(returned) => Self::Ack(returned.map(Box::new)),
+            Confirmation::Nack(returned) => Self::Nack(returned.map(Box::new)),
+            Confirmation::NotRequested => Self::NotRequested,
+        }
+    }
 }
 
 /// Whether a message breaks the channels it is published on.
@@ -301,7 +319,7 @@ impl Pump {
 
     /// Serves one channel until it breaks. `None` when every handle is gone.
     async fn serve(&mut self, channel: Arc<Channel>, up: &Up) -> Option<()> {
-        let mut in_flight = FuturesUnordered::new();
+        let mut in_flight = InFlight::default();
         let mut account = Account::new();
         loop {
             tokio::select! {
@@ -319,7 +337,10 @@ impl Pump {
                         // Whoever asked may have stopped waiting.
                         let _ = job.answer.send(Answer::Final(Err(PublishError::Fenced)));
                     }
-                    Some(job) => in_flight.push(send(Arc::clone(&channel), job)),
+                    Some(job) => {
+                        let sending = in_flight.hold(send(Arc::clone(&channel), job));
+                        in_flight.push(sending);
+                    }
                     None => {
                         drain(in_flight, account).await;
                         return None;
@@ -351,44 +372,44 @@ async fn open(connection: &lapin::Connection) -> Result<Channel, lapin::Error> {
 
 async fn send(channel: Arc<Channel>, job: Job) -> Settled {
     let message = &job.message;
-    let sent = channel.basic_publish(
-        message.exchange.as_str().into(),
-        message.routing_key.as_str().into(),
-        BasicPublishOptions { mandatory: message.mandatory, ..Default::default() },
-        &message.body,
-        message.properties.clone(),
-    );
-    let outcome = match sent.await {
-        Ok(confirm) => confirm.await,
+    // Awaited where it is made: in a variable it would be held twice.
+    let sent = channel
+        .basic_publish(
+            message.exchange.as_str().into(),
+            message.routing_key.as_str().into(),
+            BasicPublishOptions { mandatory: message.mandatory, ..Default::default() },
+            &message.body,
+            message.properties.clone(),
+        )
+        .await;
+    let outcome = match sent {
+        Ok(confirm) => confirm.await.map(Confirmed::from),
         Err(error) => Err(error),
     };
     Settled { job, outcome }
 }
 
 /// Answers `first` and everything else that is ready, after all returns among them are known.
-fn settle<F>(first: Settled, in_flight: &mut FuturesUnordered<F>, account: &mut Account)
-where
-    F: Future<Output = Settled>,
-{
+fn settle(first: Settled, in_flight: &mut InFlight<Settled>, account: &mut Account) {
     let mut batch = vec![first];
-    while let Some(Some(settled)) = futures::FutureExt::now_or_never(in_flight.next()) {
+    while let Some(Some(settled)) = in_flight.next().now_or_never() {
         batch.push(settled);
     }
     answer(batch, account);
 }
 
 /// Waits for all that is in flight and answers it.
-async fn drain<F>(in_flight: FuturesUnordered<F>, mut account: Account)
-where
-    F: Future<Output = Settled>,
-{
-    let batch: Vec<Settled> = in_flight.collect().await;
+async fn drain(mut in_flight: InFlight<Settled>, mut account: Account) {
+    let mut batch = Vec::new();
+    while let Some(settled) = in_flight.next().await {
+        batch.push(settled);
+    }
     answer(batch, &mut account);
 }
 
 fn answer(mut batch: Vec<Settled>, account: &mut Account) {
     for settled in &mut batch {
-        if let Ok(Confirmation::Ack(message) | Confirmation::Nack(message)) = &mut settled.outcome {
+        if let Ok(Confirmed::Ack(message) | Confirmed::Nack(message)) = &mut settled.outcome {
             account.note(message.take());
         }
     }
@@ -401,19 +422,19 @@ fn answer(mut batch: Vec<Settled>, account: &mut Account) {
 
 fn judge(
     message: &RawMessage,
-    outcome: Result<Confirmation, lapin::Error>,
+    outcome: Result<Confirmed, lapin::Error>,
     account: &mut Account,
 ) -> Answer {
-    if matches!(outcome, Ok(Confirmation::Ack(_))) && !account.take(message) {
+    if matches!(outcome, Ok(Confirmed::Ack(_))) && !account.take(message) {
         return Answer::Final(Ok(()));
     }
     let (exchange, routing_key) = (message.exchange.clone(), message.routing_key.clone());
     match outcome {
-        Ok(Confirmation::Ack(_)) => {
+        Ok(Confirmed::Ack(_)) => {
             Answer::Final(Err(PublishError::Unroutable { exchange, routing_key }))
         }
-        Ok(Confirmation::Nack(_)) => Answer::Nacked,
-        Ok(Confirmation::NotRequested) => {
+        Ok(Confirmed::Nack(_)) => Answer::Nacked,
+        Ok(Confirmed::NotRequested) => {
             let error = "the publishing channel is not in confirm mode".into();
             Answer::Interrupted { error, sent: true, opened: account.opened }
         }
@@ -458,7 +479,7 @@ impl Account {
         Self { opened: Instant::now(), returned: HashMap::new() }
     }
 
-    fn note(&mut self, message: Option<BasicReturnMessage>) {
+    fn note(&mut self, message: Option<Box<BasicReturnMessage>>) {
         let Some(message) = message else { return };
         let delivery = &message.delivery;
         let properties = &delivery.properties;

@@ -5,8 +5,7 @@ use super::attempt::Attempt;
 use super::context::Context;
 use super::process::{process, process_read};
 use crate::broker::{Broker, Deliveries, Delivery};
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
+use crate::in_flight::InFlight;
 use futures::{FutureExt, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +50,7 @@ pub(super) enum Start {
 }
 
 /// Attempts that have run and whose results are on their way.
-type Settling = FuturesUnordered<BoxFuture<'static, ()>>;
+type Settling = InFlight<()>;
 
 /// From so many deliveries a second attempts begin in the loop.
 const RUSH: f64 = 1000.0;
@@ -120,7 +119,7 @@ impl QueueLoop {
     /// begun, waits for what was, and acknowledges it. Says which queue it was.
     pub(super) async fn run(mut self) -> Arc<str> {
         let processes = TaskTracker::new();
-        let mut settling = Settling::new();
+        let mut settling = Settling::default();
         let mut watch = interval(if self.watchdog.is_zero() { LOOK * 7200 } else { self.watchdog });
         let mut look = interval(LOOK);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -141,7 +140,7 @@ impl QueueLoop {
                         since_look += 1;
                         since_watch += 1;
                         self.watch_out(&delivery);
-                        self.begin(delivery, &processes, &settling);
+                        self.begin(delivery, &processes, &mut settling);
                         if since_look >= LOOK_AFTER * u32::from(self.deliveries.prefetch()) {
                             self.adapt(since_look, looked.elapsed());
                             (since_look, looked) = (0, Instant::now());
@@ -192,7 +191,7 @@ impl QueueLoop {
     }
 
     /// Begins an attempt where [`Start`] says.
-    fn begin(&mut self, delivery: Delivery, processes: &TaskTracker, settling: &Settling) {
+    fn begin(&mut self, delivery: Delivery, processes: &TaskTracker, settling: &mut Settling) {
         if self.start == Start::Beside {
             processes.spawn(process(delivery, Arc::clone(&self.context)));
             return;
@@ -200,12 +199,13 @@ impl QueueLoop {
         let began = Instant::now();
         let read = Attempt::read(delivery, &self.context);
         let attempt = read.as_ref().ok().map(|(attempt, _)| Arc::clone(attempt));
-        let mut process = process_read(read, Arc::clone(&self.context)).boxed();
-        if process.as_mut().now_or_never().is_none() {
-            match attempt.is_some_and(|attempt| attempt.only_tells_its_result()) {
-                true => settling.push(process),
-                false => drop(processes.spawn(process)),
+        let mut process = settling.hold(process_read(read, Arc::clone(&self.context)));
+        match (&mut process).now_or_never() {
+            Some(()) => settling.release(process),
+            None if attempt.is_some_and(|attempt| attempt.only_tells_its_result()) => {
+                settling.push(process);
             }
+            None => drop(processes.spawn(process)),
         }
         if began.elapsed() > LONG {
             self.start = Start::Beside;
