@@ -10,8 +10,17 @@ use std::path::{Path, PathBuf};
 /// From the ground up. Modules of one row do not know each other.
 const ROWS: &[&[&str]] = &[
     &[
-        "clock", "ids", "backoff", "shutdown", "units", "secret", "in_flight", "inherit", "metrics",
-        "traces", "bundle",
+        "clock",
+        "ids",
+        "backoff",
+        "shutdown",
+        "units",
+        "secret",
+        "in_flight",
+        "inherit",
+        "metrics",
+        "traces",
+        "bundle",
     ],
     &["protocol", "filter"],
     &["task", "canvas", "topology"],

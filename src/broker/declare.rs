@@ -16,6 +16,8 @@ use lapin::types::ShortString;
 use lapin::{Channel, Connection, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
+use tracing::debug;
 
 /// Why something could not be declared.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -76,8 +78,12 @@ pub(super) enum Item<'a> {
 /// So many declarations may be under way at once.
 const IN_FLIGHT: usize = 64;
 
-/// How long a connection is waited for.
+/// How long a connection is waited for, and how long a declaration is made again that its connection
+/// interrupts.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause before that, in which a lost connection is noticed.
+const PAUSE: Duration = Duration::from_millis(200);
 
 impl Broker {
     /// Declares everything in `topology`. Declaring what exists already changes nothing.
@@ -88,8 +94,7 @@ impl Broker {
         if let Some(memory) = self.memory() {
             return memory.declare(topology);
         }
-        let connection = self.connection().await?;
-        declare(&connection, topology).await
+        uninterrupted(|| async { declare(&*self.connection().await?, topology).await }).await
     }
 
     /// Declares the delay ladder unless it is complete already.
@@ -100,13 +105,16 @@ impl Broker {
         if let Some(memory) = self.memory() {
             return memory.declare(ladder);
         }
-        let connection = self.connection().await?;
-        let channel = open(&connection).await?;
-        if check_exchange(&channel, names::DELAY_READY).await.is_ok() {
-            close(&channel).await;
-            return Ok(());
-        }
-        declare(&connection, ladder).await
+        uninterrupted(|| async {
+            let connection = self.connection().await?;
+            let channel = open(&connection).await?;
+            if check_exchange(&channel, names::DELAY_READY).await.is_ok() {
+                close(&channel).await;
+                return Ok(());
+            }
+            declare(&connection, ladder).await
+        })
+        .await
     }
 
     /// Declares `topology` if there is an exchange of this name, which somebody else declares.
@@ -121,13 +129,19 @@ impl Broker {
         if let Some(memory) = self.memory() {
             return memory.declare_beside(exchange, topology);
         }
-        let connection = self.connection().await?;
-        let channel = open(&connection).await?;
-        if check_exchange(&channel, exchange).await.is_err() {
-            return Ok(());
-        }
-        close(&channel).await;
-        declare(&connection, topology).await
+        uninterrupted(|| async {
+            let connection = self.connection().await?;
+            let channel = open(&connection).await?;
+            if let Err(error) = check_exchange(&channel, exchange).await {
+                return match refusal(&error, Object::Exchange(exchange.to_owned())) {
+                    error @ DeclareError::Interrupted(_) => Err(error),
+                    _ => Ok(()),
+                };
+            }
+            close(&channel).await;
+            declare(&connection, topology).await
+        })
+        .await
     }
 
     /// Declares one queue, on a channel of its own and in one step: whoever is refused is told the
@@ -140,12 +154,15 @@ impl Broker {
             return memory
                 .declare(&Topology { queues: vec![queue.clone()], ..Topology::default() });
         }
-        let connection = self.connection().await?;
-        let channel = open(&connection).await?;
-        let declared = declare_queue(&channel, queue).await;
-        declared.map_err(|error| refusal(&error, queue.object()))?;
-        close(&channel).await;
-        Ok(())
+        uninterrupted(|| async {
+            let connection = self.connection().await?;
+            let channel = open(&connection).await?;
+            let declared = declare_queue(&channel, queue).await;
+            declared.map_err(|error| refusal(&error, queue.object()))?;
+            close(&channel).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Deletes a queue with what is in it; that there is none is no error.
@@ -222,6 +239,25 @@ impl Broker {
     }
 }
 
+/// Does `declare` again when the connection broke: on the next one. What RabbitMQ cannot do in the
+/// moment (3.10 fails now and then when several streams are declared at once) it says by closing the
+/// connection.
+async fn uninterrupted<F>(mut declare: impl FnMut() -> F) -> Result<(), DeclareError>
+where
+    F: Future<Output = Result<(), DeclareError>>,
+{
+    let started = Instant::now();
+    loop {
+        match declare().await {
+            Err(DeclareError::Interrupted(reason)) if started.elapsed() < PATIENCE => {
+                debug!(reason, "a declaration was interrupted, declaring again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 pub(super) async fn declare(
     connection: &Connection,
     topology: &Topology,
@@ -277,6 +313,8 @@ pub(super) fn refusal(error: &lapin::Error, object: Object) -> DeclareError {
     };
     let reply = refused.get_message().to_string();
     match refused.get_id() {
+        // The broker is closing the connection, or could not do it in this moment.
+        320 | 541 => DeclareError::Interrupted(reply),
         403 => DeclareError::Forbidden { object, reply },
         404 => DeclareError::Missing(object),
         405 => DeclareError::Locked(object),

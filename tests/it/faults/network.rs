@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use celeriac::app::App;
 use celeriac::config::Config;
 use celeriac::handler::{Output, Registry};
 use celeriac::publisher::SendOptions;
-use celeriac::topology::QueueKind;
+use celeriac::topology::{QueueKind, Topology};
 use tokio::sync::watch;
 
 use super::accounts::{Load, Runs, archived, until_empty};
@@ -158,4 +159,21 @@ async fn nothing_is_lost_on_a_line_that_keeps_breaking_with_quorum_queues() {
 #[tokio::test]
 async fn nothing_is_lost_on_a_line_that_keeps_breaking_with_classic_queues() {
     nothing_is_lost_on_a_line_that_keeps_breaking(QueueKind::Classic).await;
+}
+
+/// A worker that starts in that moment must not end.
+#[tokio::test]
+async fn a_declaration_whose_connection_is_cut_is_made_again_on_the_next() {
+    let rig = Rig::start().await;
+    let proxy = rig.proxy().await;
+    let config = config(&rig.url_through(&proxy), QueueKind::Quorum);
+    let settings = config.topology();
+    let app = App::connect(config).await.unwrap();
+    for bytes in [300, 3_000] {
+        proxy.cut_after(bytes);
+        app.broker().declare(&Topology::whole(&settings, &[])).await.unwrap();
+    }
+    let ladder = Topology::ladder(&settings);
+    assert!(app.broker().verify(&ladder).await.is_ok());
+    app.close().await;
 }
