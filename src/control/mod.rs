@@ -14,6 +14,7 @@
 //! A queue is paused in the same way: the stream [`names::PAUSED`] says which queues nobody shall
 //! consume, until somebody resumes them.
 
+pub(crate) mod audit;
 mod caller;
 pub mod leader;
 pub(crate) mod mailbox;

@@ -1,8 +1,8 @@
 //! What an event says, as far as the monitor keeps it. Pure.
 
-use super::audit::Record;
 use crate::archive::Entry;
 use crate::clock::parse_iso;
+use crate::control::audit::Record;
 use crate::events::Told;
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

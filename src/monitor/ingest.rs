@@ -4,7 +4,6 @@
 //! behind it. While one batch is applied the next gathers, and no more than that: the stream keeps
 //! what we do not take, and waits for us.
 
-use super::audit::Record;
 use super::change::{Beat, Change, Micros, change, micros};
 use super::feed::Feed;
 use super::index::{Batch, Index, IndexError};
@@ -13,6 +12,7 @@ use super::status::Status;
 use crate::archive::Entry;
 use crate::broker::{AckPolicy, Broker, Consume, Deliveries, Delivery, RawMessage, StreamStart};
 use crate::clock::Clock;
+use crate::control::audit::Record;
 use crate::events;
 use crate::protocol::HeaderValue;
 use crate::shutdown::Shutdown;

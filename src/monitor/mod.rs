@@ -7,7 +7,6 @@
 mod access;
 mod act;
 mod api;
-mod audit;
 mod change;
 mod depths;
 mod edit;
@@ -37,6 +36,7 @@ mod tree;
 pub use access::{Listed, LoginsError, Tokens, Users};
 pub use flower::Sender;
 pub use index::IndexError;
+pub(crate) use index::select::FIELDS as TASK_FIELDS;
 pub use settings::{Auth, Compat, Exporter, History, Proxy, Role, Settings};
 pub use state::State;
 pub use status::Status;

@@ -3,6 +3,7 @@
 use crate::units;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +37,9 @@ pub struct Settings {
     pub history: History,
     /// What answers as other programs do, for whoever moves from them.
     pub compat: Compat,
+    /// Filters of the list of tasks that are offered to everybody, by name.
+    #[schemars(example = serde_json::json!({ "mail that failed": "state:failure queue:email since:1d" }))]
+    pub views: BTreeMap<String, String>,
 }
 
 /// What answers as other programs do, for whoever moves from them.
@@ -98,6 +102,7 @@ impl Default for Settings {
             auth: Auth::default(),
             history: History::default(),
             compat: Compat::default(),
+            views: BTreeMap::new(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `[broker]`, `[ops]` and `[monitor]`.
 
+use super::super::complaint::at_part;
+use super::super::problem::Problem;
 use super::super::tree::{Step, path_of};
 use super::Checks;
 use super::addresses::{wrong_broker_url, wrong_http_url, wrong_listen};
@@ -86,6 +88,21 @@ impl Checks<'_> {
         }
         if let Some(wrong) = wrong_http_url(&otlp.endpoint) {
             self.error("this is no OTLP endpoint", &path, &wrong);
+        }
+    }
+
+    /// Filters of the monitor that cannot be read.
+    #[cfg(feature = "monitor")]
+    pub(super) fn views(&mut self) {
+        for (name, filter) in &self.config.monitor.views {
+            let Err(error) = crate::filter::parse(filter, &crate::monitor::TASK_FIELDS) else {
+                continue;
+            };
+            let byte = |at: usize| filter.char_indices().nth(at).map_or(filter.len(), |it| it.0);
+            let part = byte(error.at)..byte(error.at + error.length);
+            let problem = Problem::error(format!("view `{name}` is no filter of tasks"));
+            let path = path_of(["monitor", "views", name]);
+            self.problems.push(at_part(problem, self.layers, &path, part, &error.message));
         }
     }
 

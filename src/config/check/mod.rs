@@ -33,6 +33,8 @@ pub(super) fn check(config: &Config, layers: &[Layer]) -> Vec<Problem> {
     checks.ops();
     checks.traces();
     checks.monitor();
+    #[cfg(feature = "monitor")]
+    checks.views();
     checks.problems
 }
 

@@ -114,6 +114,24 @@ fn traces_go_to_a_url_if_this_build_has_any() {
     assert!(said.contains("celeriac.toml:2:12") && said.contains(why), "{said}");
 }
 
+#[cfg(feature = "monitor")]
+#[test]
+fn a_view_of_the_monitor_is_a_filter() {
+    assert_eq!(
+        report(
+            "[monitor.views]\ngood = \"state:failure since:1d\"\nbad = \"queue:a sate:failure\"\n"
+        ),
+        "\
+error: view `bad` is no filter of tasks
+ --> celeriac.toml:3:16
+  |
+3 | bad = \"queue:a sate:failure\"
+  |                ^^^^ unknown field `sate`; did you mean `state`?
+
+1 error in 1 file"
+    );
+}
+
 #[test]
 fn the_monitor_listens_where_one_can() {
     assert_eq!(

@@ -16,11 +16,11 @@ pub(super) use schedules::Wish;
 pub(super) use send::NewTask;
 pub(super) use workers::Order;
 
-use super::audit::{Begun, Ended, Record};
 use super::change::{Micros, micros};
 use crate::archive::Archive;
 use crate::broker::{Broker, PublishError};
 use crate::clock::Clock;
+use crate::control::audit::{Begun, Ended, Record};
 use crate::control::{AskError, Caller};
 use crate::ids::TaskId;
 use schemars::JsonSchema;

@@ -1,8 +1,8 @@
 //! What people did.
 
-use super::super::audit::Record;
 use super::super::change::Micros;
 use super::{IndexError, operations, resolution};
+use crate::control::audit::Record;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params_from_iter};
 

@@ -1,11 +1,11 @@
 //! Operations: what was to be done with which, and how far that is.
 
-use super::super::audit::{Begun, Ended};
 use super::super::change::Micros;
 use super::super::operations::{Action, Came, Phase, Plan, Wish};
 use super::dead::DeadRow;
 use super::judge::{Addressed, Judged, judge, letter};
 use super::{IndexError, Writer};
+use crate::control::audit::{Begun, Ended};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;

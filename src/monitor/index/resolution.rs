@@ -4,9 +4,9 @@
 //! kept by itself, and asked again when a task fails: what failed before somebody said so is dealt
 //! with, whichever was read first.
 
-use super::super::audit::Begun;
 use super::super::change::Micros;
 use super::super::state::State;
+use crate::control::audit::Begun;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 /// The audit's words.

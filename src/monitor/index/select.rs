@@ -27,7 +27,7 @@ const SHORTEST_ID: usize = 6;
 const ID: Kind = Kind::Id { shortest: SHORTEST_ID };
 
 /// What a filter over tasks may ask about.
-pub(in super::super) static FIELDS: Fields = Fields::new(&[
+pub(crate) static FIELDS: Fields = Fields::new(&[
     Field::new("state", Kind::Word(&STATES)),
     Field::new("name", Kind::Text),
     Field::new("queue", Kind::Text),

@@ -14,12 +14,12 @@ pub(super) use plan::{Action, NoPlan, Plan, Source, USUAL_RATE};
 pub(super) use survey::{Chosen, MOST, Sample, Survey, survey};
 
 use super::act::{Actor, NotRecorded, Outcome};
-use super::audit::Begun;
 use super::change::micros;
 use super::index::{Index, IndexError, operations};
 use crate::archive::Archive;
 use crate::broker::Broker;
 use crate::clock::Clock;
+use crate::control::audit::Begun;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Notify;

@@ -42,6 +42,7 @@ pub(super) struct Asked {
 struct Page {
     frame: Frame,
     states: Vec<Chip>,
+    views: Vec<View>,
     q: String,
     problem: Option<String>,
     status: String,
@@ -64,6 +65,13 @@ struct Chip {
     mark: Html,
     count: String,
     is_none: bool,
+    is_current: bool,
+}
+
+/// A filter that has a name.
+struct View {
+    href: String,
+    name: String,
     is_current: bool,
 }
 
@@ -117,6 +125,7 @@ pub(super) async fn show(
     page(&Page {
         frame: Frame::new(&pages, Place::Tasks, &found.facts, now),
         states: chips(&found.states, &asked.q),
+        views: pages.settings.views.iter().map(|view| View::new(view, &asked.q)).collect(),
         status: status(&found, asked.before),
         took: shown::took(took),
         problem: problem.as_deref().map(shown::plain),
@@ -130,6 +139,14 @@ pub(super) async fn show(
         hints: found.hints,
         q: shown::plain(&asked.q),
     })
+}
+
+impl View {
+    fn new((name, filter): (&String, &String), q: &str) -> Self {
+        let is_current = q.trim() == filter.trim();
+        let href = address(if is_current { "" } else { filter }, None);
+        Self { href, name: shown::line(name), is_current }
+    }
 }
 
 /// What the index is asked.

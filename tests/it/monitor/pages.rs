@@ -1,7 +1,9 @@
 //! What the pages say, without a browser.
 
+use super::Shown;
 use super::scene::{HOSTILE, Scene};
-use crate::rig::eventually;
+use crate::rig::{Rig, eventually};
+use celeriac::config::Config;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -408,4 +410,24 @@ async fn secrets_are_not_kept() {
         (&json!(null), &json!(null), &json!(null))
     );
     scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_view_is_a_filter_with_a_name_for_everybody() {
+    let (rig, folder) = (Rig::start().await, tempfile::tempdir().unwrap());
+    let mut config = Config::from(rig.url());
+    config.monitor.listen = "127.0.0.1:0".to_owned();
+    config.monitor.data_dir = folder.path().display().to_string();
+    let filter = "state:failure name:mail.*".to_owned();
+    config.monitor.views.insert("mail <b>".to_owned(), filter);
+    let monitor = Shown::with(config).await;
+    let page = monitor.ask("/tasks").await.text().await.unwrap();
+    let link =
+        "<a href=\"/tasks?q=state:failure%20name:mail.*\" class=\"chip\">mail &#60;b&#62;</a>";
+    assert!(page.contains(link), "{page}");
+    let page =
+        monitor.ask("/tasks?q=state%3Afailure%20name%3Amail.%2A").await.text().await.unwrap();
+    let link = "<a href=\"/tasks\" class=\"chip\" aria-current=\"true\">mail &#60;b&#62;</a>";
+    assert!(page.contains(link), "{page}");
+    monitor.stop().await;
 }

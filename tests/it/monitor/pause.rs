@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 
-use crate::rig::{Browser, PATIENCE, Scripts, eventually};
+use crate::rig::{Browser, PATIENCE, Process, Scripts, eventually};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use serde_json::json;
@@ -76,5 +76,35 @@ async fn the_buttons_pause_and_resume() {
     let call = scene.worker.call::<i64>("shop.add", &(1, 2)).await;
     assert_eq!(call.timeout(PATIENCE).await.unwrap(), 3);
     browser.close().await;
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn who_pauses_from_the_command_line_is_in_the_audit_too() {
+    let scene = Box::pin(Scene::start()).await;
+    let config = "[broker]\nurl = \"{url}\"\n[queues.default]\n";
+    let mut pause =
+        scene.rig.celeriac(&["queue", "pause", "default", "--reason", "smtp down"], config).await;
+    assert!(pause.ended(PATIENCE).await.success(), "{}", pause.output());
+    let mut resume = Process::celeriac(&["queue", "resume", "default"], scene.rig.folder());
+    assert!(resume.ended(PATIENCE).await.success(), "{}", resume.output());
+    let mut again = Process::celeriac(&["queue", "resume", "default"], scene.rig.folder());
+    assert!(!again.ended(PATIENCE).await.success(), "{}", again.output());
+    let path = "/api/v1/audit?target=default";
+    eventually("the audit", async || {
+        let audit = scene.monitor.get(path).await;
+        audit["items"].as_array().unwrap().iter().filter(|it| it["ended"].is_string()).count() == 3
+    })
+    .await;
+    let audit = scene.monitor.get(path).await;
+    let items = audit["items"].as_array().unwrap();
+    let told: Vec<_> = items.iter().map(|it| (&it["action"], &it["outcome"]["status"])).collect();
+    let (pause, resume) = (json!("pause"), json!("resume"));
+    let (done, refused) = (json!("done"), json!("refused"));
+    assert_eq!(told, [(&resume, &refused), (&resume, &done), (&pause, &done)], "{audit}");
+    assert_eq!(items[2]["arguments"]["reason"], "smtp down", "{audit}");
+    assert!(!items[2]["by"].as_str().unwrap().is_empty(), "{audit}");
+    let page = scene.page("/audit").await;
+    assert!(page.contains("smtp down"), "{page}");
     scene.stop().await;
 }

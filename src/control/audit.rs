@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Something that somebody did, or what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub(super) enum Record {
+pub(crate) enum Record {
     /// Somebody is about to do something.
     Begun(Begun),
     /// It is done, or not.
@@ -25,35 +25,36 @@ pub(super) enum Record {
 
 /// What is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Begun {
+pub(crate) struct Begun {
     /// Random.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Microseconds since 1970.
-    pub(super) at: i64,
+    pub(crate) at: i64,
     /// Who does it.
-    pub(super) by: String,
+    pub(crate) by: String,
     /// What, in a word or two.
-    pub(super) action: String,
+    pub(crate) action: String,
     /// To what: the id of a task, the name of a queue, ...
-    pub(super) target: String,
+    pub(crate) target: String,
     /// How, in the words of the call.
-    pub(super) arguments: Value,
+    pub(crate) arguments: Value,
 }
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// The id of the record that began it.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Microseconds since 1970.
-    pub(super) at: i64,
+    pub(crate) at: i64,
     /// What was answered.
-    pub(super) outcome: Value,
+    pub(crate) outcome: Value,
 }
 
 impl Record {
     /// Reads a message of the stream.
-    pub(super) fn read(message: &RawMessage) -> Result<Self, String> {
+    #[cfg(feature = "monitor")]
+    pub(crate) fn read(message: &RawMessage) -> Result<Self, String> {
         serde_json::from_slice(&message.body).map_err(|error| format!("no record: {error}"))
     }
 
@@ -61,7 +62,7 @@ impl Record {
     ///
     /// # Errors
     /// When the broker does not take it.
-    pub(super) async fn keep(&self, broker: &Broker) -> Result<(), PublishError> {
+    pub(crate) async fn keep(&self, broker: &Broker) -> Result<(), PublishError> {
         let body = serde_json::to_vec(self).unwrap_or_default();
         let message = Arc::new(RawMessage::record(names::AUDIT, body.into()));
         let kept = broker.publish(Arc::clone(&message), DEADLINE).await;
