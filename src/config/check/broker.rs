@@ -1,8 +1,8 @@
 //! `[broker]`, `[ops]` and `[monitor]`.
 
-use super::super::complaint::at_part;
-use super::super::problem::Problem;
 use super::super::tree::{Step, path_of};
+#[cfg(feature = "monitor")]
+use super::super::{complaint::at_part, problem::Problem};
 use super::Checks;
 use super::addresses::{wrong_broker_url, wrong_http_url, wrong_listen};
 use crate::telemetry::Otlp;
