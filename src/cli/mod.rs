@@ -25,6 +25,7 @@ mod migrate;
 mod mode;
 #[cfg(feature = "monitor")]
 mod monitor;
+mod noted;
 mod ops;
 mod output;
 mod person;

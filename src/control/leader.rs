@@ -84,6 +84,33 @@ pub enum Command<S = Value> {
     },
 }
 
+impl<S: Serialize> Command<S> {
+    /// What it is called in the audit.
+    pub(crate) fn action(&self) -> &'static str {
+        match self {
+            Self::Status => "ask for schedules",
+            Self::Show { .. } => "show schedule",
+            Self::Run { .. } => "run schedule",
+            Self::Backfill { .. } => "backfill schedule",
+            Self::Pause { .. } => "pause schedule",
+            Self::Resume { .. } => "resume schedule",
+            Self::Edit { .. } => "edit schedule",
+            Self::Reset { .. } => "reset schedule",
+        }
+    }
+
+    /// How, without what the audit says elsewhere: what is done, to which schedule, and by whom.
+    pub(crate) fn arguments(&self) -> Value {
+        let mut arguments = serde_json::to_value(self).unwrap_or_default();
+        if let Value::Object(map) = &mut arguments {
+            for said_elsewhere in ["command", "schedule", "by"] {
+                map.remove(said_elsewhere);
+            }
+        }
+        arguments
+    }
+}
+
 /// What the leader says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

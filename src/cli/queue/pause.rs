@@ -2,18 +2,15 @@
 
 use super::super::exit::{Exit, OrExit, failed};
 use super::super::global::Global;
+use super::super::noted::Noted;
 use super::super::output::{Row, counted, in_text, minute, plain};
 use super::super::person;
 use crate::app::App;
-use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
-use crate::control::audit::{Begun, Ended, Record};
 use crate::control::{self, Caller, Heeded, Pause, PauseError, Told};
-use crate::ids::TaskId;
 use serde::Serialize;
-use serde_json::json;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tracing::debug;
+use serde_json::{Value, json};
+use std::time::Duration;
 
 /// What is said of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +19,23 @@ pub(super) enum Word<'a> {
     Pause(&'a str),
     /// It may be consumed again.
     Resume,
+}
+
+impl Word<'_> {
+    /// What it is called in the audit.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Pause(_) => "pause",
+            Self::Resume => "resume",
+        }
+    }
+
+    fn how(self) -> Value {
+        match self {
+            Self::Pause(reason) => json!({ "reason": reason }),
+            Self::Resume => json!({}),
+        }
+    }
 }
 
 /// What came of it.
@@ -64,7 +78,7 @@ pub(super) async fn say(
     let mut caller = Caller::open(app.broker()).await.or_exit(Exit::Unreachable)?;
     let reason = if let Word::Pause(reason) = word { reason } else { "" };
     let pause = Pause::new(&person::name(), SystemClock.now(), reason);
-    let noted = Noted::begin(app.broker(), queue, word, &pause).await;
+    let noted = Noted::begin(app.broker(), &pause.by, (word.action(), queue), word.how()).await;
     let told = match word {
         Word::Pause(_) => control::pause(&mut caller, queue, pause, patience).await,
         Word::Resume => control::resume(&mut caller, queue, pause, patience).await,
@@ -73,7 +87,7 @@ pub(super) async fn say(
     let told = match told {
         Ok(told) => told,
         Err(error) => {
-            noted.end(app.broker(), "refused", &[(queue, "refused", &error.to_string())]).await;
+            noted.end("refused", &[(queue, "refused", &error.to_string())]).await;
             return Err(refused(error));
         }
     };
@@ -82,58 +96,9 @@ pub(super) async fn say(
         && told.workers.values().all(|it| matches!(it, Heeded::Done(_) | Heeded::UntilRestart(_)));
     let says = answer.workers.iter();
     let says: Vec<_> = says.map(|it| (it.worker.as_str(), it.outcome, it.said.as_str())).collect();
-    noted.end(app.broker(), if is_done { "done" } else { "partial" }, &says).await;
+    noted.end(if is_done { "done" } else { "partial" }, &says).await;
     global.output.one(&answer, &answer.text(word, &told))?;
     Ok(if is_done { Exit::Done } else { Exit::Partly })
-}
-
-/// A record in the audit, with those of the monitor. Whoever may not write there may act all the same:
-/// what is paused says itself who paused it.
-struct Noted {
-    id: String,
-}
-
-impl Noted {
-    async fn begin(broker: &Broker, queue: &str, word: Word<'_>, pause: &Pause) -> Self {
-        let id = TaskId::random().to_string();
-        let (action, arguments) = match word {
-            Word::Pause(reason) => ("pause", json!({ "reason": reason })),
-            Word::Resume => ("resume", json!({})),
-        };
-        let begun = Begun {
-            id: id.clone(),
-            at: micros(SystemClock.now()),
-            by: pause.by.clone(),
-            action: action.to_owned(),
-            target: queue.to_owned(),
-            arguments,
-        };
-        keep(broker, Record::Begun(begun)).await;
-        Self { id }
-    }
-
-    /// With what each of those said who had to do something.
-    async fn end(self, broker: &Broker, status: &str, says: &[(&str, &str, &str)]) {
-        let result = |(who, outcome, detail): &(&str, &str, &str)| {
-            let outcome = outcome.replace(' ', "_");
-            json!({ "who": who, "outcome": outcome, "detail": detail })
-        };
-        let results: Vec<_> = says.iter().map(result).collect();
-        let outcome = json!({ "status": status, "results": results });
-        let ended = Ended { id: self.id, at: micros(SystemClock.now()), outcome };
-        keep(broker, Record::Ended(ended)).await;
-    }
-}
-
-async fn keep(broker: &Broker, record: Record) {
-    if let Err(error) = record.keep(broker).await {
-        debug!(%error, "not in the audit");
-    }
-}
-
-fn micros(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn refused(error: PauseError) -> anyhow::Error {

@@ -130,7 +130,7 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         Command::Next { name, count, after } => at.next(name, *count, *after),
         Command::Run { name } => at.send_now(name).await,
         Command::Pause { name, reason } => at.pause(name, reason).await,
-        Command::Resume { name } => at.change(Told::Resume { schedule: name.clone() }).await,
+        Command::Resume { name } => at.resume(name).await,
         Command::Edit(edit) => at.edit(edit).await,
         Command::Backfill(backfill) => at.backfill(backfill).await,
         Command::Check => at.check().await,
@@ -171,10 +171,14 @@ impl<'a> Schedules<'a> {
         let app = self.app().await?;
         let answer = ask(app.broker(), command, PATIENCE).await;
         app.close().await;
-        answer.map_err(|error| match error {
-            AskError::Silence(_) => failed(Exit::TimedOut, error),
-            error => failed(Exit::Unreachable, error),
-        })
+        answer.map_err(unanswered)
+    }
+}
+
+fn unanswered(error: AskError) -> anyhow::Error {
+    match error {
+        AskError::Silence(_) => failed(Exit::TimedOut, error),
+        error => failed(Exit::Unreachable, error),
     }
 }
 

@@ -24,18 +24,6 @@ pub(in super::super) enum Wish {
 }
 
 impl Wish {
-    /// The word for it.
-    fn action(&self) -> &'static str {
-        match self {
-            Self::Run => "run schedule",
-            Self::Pause(_) => "pause schedule",
-            Self::Resume => "resume schedule",
-            Self::Edit(_) => "edit schedule",
-            Self::Reset => "reset schedule",
-            Self::Backfill(..) => "backfill schedule",
-        }
-    }
-
     fn command(self, schedule: String, by: &str) -> Command {
         match self {
             Self::Run => Command::Run { schedule },
@@ -61,16 +49,9 @@ impl Actor {
         name: String,
         wish: Wish,
     ) -> Result<Reply, NotRecorded> {
-        let action = wish.action();
         let command = wish.command(name.clone(), by);
-        let mut arguments = serde_json::to_value(&command).unwrap_or_default();
-        if let Value::Object(map) = &mut arguments {
-            for said_elsewhere in ["command", "schedule", "by"] {
-                map.remove(said_elsewhere);
-            }
-        }
         let work = async { vec![answer(ask(&self.0.broker, &command, PATIENCE).await)] };
-        self.act(by, (action, name), arguments, work).await
+        self.act(by, (command.action(), name), command.arguments(), work).await
     }
 }
 

@@ -224,3 +224,50 @@ async fn a_schedule_is_given_other_values_that_outlive_its_scheduler() {
     .await;
     scene.stop().await;
 }
+
+#[tokio::test]
+async fn who_changes_a_schedule_from_the_command_line_is_in_the_audit_too() {
+    let (scene, _scheduler) = led().await;
+    for (arguments, is_fine) in [
+        (&["run", "hourly"][..], true),
+        (&["pause", "hourly", "--reason", "database moves"], true),
+        (&["resume", "hourly"], true),
+        (&["edit", "hourly", "every = \"2h\""], true),
+        (&["edit", "hourly", "--reset"], true),
+        (&["backfill", "hourly", "--from", "2026-11-01T00:00:00Z", "--dry-run"], true),
+        (&["pause", "none"], false),
+    ] {
+        let arguments = [&["schedule"], arguments].concat();
+        let mut act = Process::celeriac(&arguments, scene.rig.folder());
+        let ended = act.ended(crate::rig::PATIENCE).await;
+        assert_eq!(ended.success(), is_fine, "{arguments:?}: {}", act.output());
+    }
+    eventually("the audit", async || {
+        let audit = scene.monitor.get("/api/v1/audit").await;
+        audit["items"].as_array().unwrap().iter().filter(|it| it["ended"].is_string()).count() == 6
+    })
+    .await;
+    let audit = scene.monitor.get("/api/v1/audit").await;
+    let items = audit["items"].as_array().unwrap();
+    let told = items.iter().rev().map(|it| {
+        let word = |value: &Value| value.as_str().unwrap().to_owned();
+        (word(&it["action"]), word(&it["target"]), word(&it["outcome"]["status"]))
+    });
+    let told: Vec<_> = told.collect();
+    let expected = [
+        ("run schedule", "hourly", "done"),
+        ("pause schedule", "hourly", "done"),
+        ("resume schedule", "hourly", "done"),
+        ("edit schedule", "hourly", "done"),
+        ("reset schedule", "hourly", "done"),
+        ("pause schedule", "none", "refused"),
+    ];
+    let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
+    assert_eq!(told, expected, "what only shows is not in it: {audit}");
+    assert_eq!(items[4]["arguments"]["reason"], "database moves", "{audit}");
+    assert_eq!(items[2]["arguments"]["settings"], json!({ "every": "2h" }), "{audit}");
+    assert!(!items[4]["by"].as_str().unwrap().is_empty(), "{audit}");
+    let page = page(&scene, "/audit").await;
+    assert!(page.contains("database moves") && page.contains("edit schedule"), "{page}");
+    scene.stop().await;
+}
