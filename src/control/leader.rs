@@ -4,7 +4,7 @@
 
 use super::AskError;
 use super::Pause;
-use crate::broker::{AckPolicy, Broker, Consume, RawMessage};
+use crate::broker::{AckPolicy, Broker, Consume, Deliveries, RawMessage};
 use crate::clock::iso;
 use crate::ids::TaskId;
 use crate::protocol::{EncodeError, HeaderValue::Text, Properties};
@@ -294,18 +294,10 @@ pub async fn ask<S: Serialize + DeserializeOwned>(
 ) -> Result<Answer<S>, AskError> {
     broker.declare(&Topology { queues: vec![commands_queue()], ..Topology::default() }).await?;
     let id = TaskId::random();
-    let queue = format!("celeriac.reply.{id}");
-    let mut answers = broker.consume(Consume {
-        stream: None,
-        declare: Some(Queue::new(&queue, [("x-expires", KEPT.into())]).into()),
-        repair: None,
-        queue: queue.clone(),
-        prefetch: 1,
-        acks: AckPolicy { every: 1, within: Duration::from_millis(50) },
-        tag: "answers".to_owned(),
-    });
+    let (queue, mut answers) = answers(broker, &id);
     answers.opened().await;
-    let message = Arc::new(message(command, &id, &queue, patience)?);
+    let to = ("", names::SCHEDULER_COMMANDS);
+    let message = Arc::new(message(to, command, &id, &queue, patience)?);
     let answered = async {
         broker.publish(message, patience).await?;
         match answers.next().await {
@@ -319,7 +311,24 @@ pub async fn ask<S: Serialize + DeserializeOwned>(
     answer
 }
 
-fn message(
+/// A queue for the answers to the question `id`, and those that come.
+pub(super) fn answers(broker: &Broker, id: &TaskId) -> (String, Deliveries) {
+    let queue = format!("celeriac.reply.{id}");
+    let answers = broker.consume(Consume {
+        stream: None,
+        declare: Some(Queue::new(&queue, [("x-expires", KEPT.into())]).into()),
+        repair: None,
+        queue: queue.clone(),
+        prefetch: 1,
+        acks: AckPolicy { every: 1, within: Duration::from_millis(50) },
+        tag: "answers".to_owned(),
+    });
+    (queue, answers)
+}
+
+/// A question for an exchange and a key, which is of no use after `patience`.
+pub(super) fn message(
+    (exchange, key): (&str, &str),
     command: &impl Serialize,
     id: &TaskId,
     reply_to: &str,
@@ -335,8 +344,7 @@ fn message(
         persistent: true,
         ..Properties::default()
     };
-    let (key, headers) = (names::SCHEDULER_COMMANDS, BTreeMap::new());
-    RawMessage::try_from_parts("", key, &properties, headers, body.into())
+    RawMessage::try_from_parts(exchange, key, &properties, BTreeMap::new(), body.into())
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod reply;
 mod request;
 mod revoke;
 mod revoked;
+mod standby;
 
 pub use caller::{Answers, AskError, Caller};
 pub use pause::{Heeded, PAUSES, PauseError, Told, pause, pauses, resume};
@@ -38,6 +39,8 @@ pub use reply::Reply;
 pub use request::{Arguments, BadRequest, ReplyTo, Request};
 pub use revoke::{RevokeError, Stamps, revoke, revoke_stamped};
 pub(crate) use revoked::{Revoked, caught_up};
+pub(crate) use standby::{Present, ear as standby_ear, line as scheduler_line};
+pub use standby::{Standby, Standbys, standbys};
 
 use crate::broker::RawMessage;
 use crate::ids::TaskId;

@@ -2,8 +2,8 @@
 //! whenever something happens, and it has better things to do.
 
 use crate::broker::Broker;
-use crate::control::AskError;
 use crate::control::leader::{Answer, Command, Detail, Report, ask};
+use crate::control::{AskError, Standbys, standbys};
 use crate::topology::names;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ struct Said {
 pub(super) struct Known {
     pub(super) report: Report,
     /// Schedulers that stand in line to lead.
-    pub(super) standing_by: u32,
+    pub(super) standbys: Standbys,
 }
 
 /// Nobody says anything, and why.
@@ -77,7 +77,7 @@ impl Schedules {
     /// # Errors
     /// When no scheduler leads, or it does not answer.
     pub(super) async fn one(&self, name: &str) -> Result<Option<Detail>, Silent> {
-        self.schedulers().await?;
+        self.look().await?;
         let show = Command::Show { schedule: name.to_owned(), runs: RUNS };
         match self.ask(&show).await? {
             Answer::Shown(detail) => Ok(Some(*detail)),
@@ -90,11 +90,11 @@ impl Schedules {
     }
 
     async fn ask_all(&self) -> Result<Known, Silent> {
-        let schedulers = self.schedulers().await?;
-        match self.ask(&Command::Status).await? {
-            Answer::Status(report) => {
-                Ok(Known { report: *report, standing_by: schedulers.saturating_sub(1) })
-            }
+        self.look().await?;
+        let (said, standbys) = tokio::join!(self.ask(&Command::Status), standbys(&self.0.broker));
+        let standbys = standbys.map_err(|error| Silent(error.to_string()))?;
+        match said? {
+            Answer::Status(report) => Ok(Known { report: *report, standbys }),
             _ => Err(Silent("the scheduler that leads answered something else".to_owned())),
         }
     }
@@ -104,14 +104,14 @@ impl Schedules {
         asked.map_err(|error| Silent(error.to_string()))
     }
 
-    /// How many there are: they all consume the queue of the state.
-    async fn schedulers(&self) -> Result<u32, Silent> {
+    /// Whether there is any: they all consume the queue of the state.
+    async fn look(&self) -> Result<(), Silent> {
         let depth = timeout(PATIENCE, self.0.broker.depth(names::SCHEDULER)).await;
         let away = || Silent(format!("the broker does not answer within {PATIENCE:?}"));
         let depth = depth.map_err(|_| away())?.map_err(|error| Silent(error.to_string()))?;
         match depth.map_or(0, |depth| depth.consumers) {
             0 => Err(Silent("no scheduler is running: start `celeriac scheduler`".to_owned())),
-            schedulers => Ok(schedulers),
+            _ => Ok(()),
         }
     }
 }

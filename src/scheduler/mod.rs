@@ -20,6 +20,7 @@ mod schedule;
 mod seat;
 mod send;
 mod settings;
+mod standby;
 mod state;
 mod status;
 mod sun;
@@ -127,7 +128,11 @@ impl Scheduler {
         let broker = Broker::connect_as_one(&settings, self.publisher.in_flight).await?;
         let events = self.events.clone();
         let telling = events.map(|events| Telling::start(events, &self.topology, &broker));
-        let ended = self.stand(&broker, &shutdown).await;
+        let (status, name) = (self.status.clone(), self.name.clone());
+        let ended = tokio::select! {
+            ended = self.stand(&broker, &shutdown) => ended,
+            never = standby::answer(broker.clone(), status, name) => match never {},
+        };
         if let Some(telling) = telling {
             telling.end().await;
         }
@@ -173,6 +178,7 @@ impl Scheduler {
         shutdown: &Shutdown,
     ) -> Stood {
         info!(name = self.name, "standing by");
+        self.status.lines_up(self.clock.now());
         let mut next = None;
         loop {
             self.status.turned();
@@ -200,6 +206,7 @@ impl Scheduler {
             let (ended, state) = term.run(states, &mut entries, shutdown).await;
             *known = state;
             self.status.stands_by(false);
+            self.status.lines_up(self.clock.now());
             match ended {
                 Ended::Drained => return Stood::Drained,
                 Ended::Next(delivery) => next = Some(delivery),

@@ -18,6 +18,8 @@ struct Shared {
     leads: AtomicBool,
     in_contact: AtomicBool,
     term: AtomicU64,
+    /// Since when it stands in line, in microseconds since 1970; 0 while it does not.
+    in_line: AtomicU64,
     schedules: AtomicU64,
     /// Milliseconds after `started` at which the loop turned last.
     turned: AtomicU64,
@@ -97,6 +99,7 @@ impl Default for Status {
             leads: AtomicBool::new(false),
             in_contact: AtomicBool::new(false),
             term: AtomicU64::new(0),
+            in_line: AtomicU64::new(0),
             schedules: AtomicU64::new(0),
             turned: AtomicU64::new(0),
             tallies: Mutex::default(),
@@ -152,7 +155,18 @@ impl Status {
         self.shared.in_contact.store(in_contact, Ordering::Relaxed);
     }
 
+    /// It stands in line from now on.
+    pub(super) fn lines_up(&self, now: SystemTime) {
+        self.shared.in_line.store(micros(now), Ordering::Relaxed);
+    }
+
+    /// Since when it stands in line to lead, if it does.
+    pub(super) fn stands_by_since(&self) -> Option<SystemTime> {
+        time(self.shared.in_line.load(Ordering::Relaxed))
+    }
+
     pub(super) fn began(&self, term: u64, schedules: usize) {
+        self.shared.in_line.store(0, Ordering::Relaxed);
         self.shared.term.store(term, Ordering::Relaxed);
         self.has(schedules);
         self.shared.leads.store(true, Ordering::Relaxed);
@@ -184,16 +198,12 @@ impl Status {
     }
 
     pub(super) fn waits_for(&self, next: Option<SystemTime>) {
-        let since = next.and_then(|next| next.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let micros = since.and_then(|since| u64::try_from(since.as_micros()).ok());
-        self.shared.next.store(micros.unwrap_or(0), Ordering::Relaxed);
+        self.shared.next.store(next.map_or(0, micros), Ordering::Relaxed);
     }
 
     /// When it looks for a run next, if it leads and has any.
     pub fn next(&self) -> Option<SystemTime> {
-        let micros = self.shared.next.load(Ordering::Relaxed);
-        let next = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
-        (micros > 0 && self.leads()).then_some(next)
+        time(self.shared.next.load(Ordering::Relaxed)).filter(|_| self.leads())
     }
 
     /// The lateness of all runs that were sent, together.
@@ -220,6 +230,17 @@ impl Status {
     fn tallies(&self) -> MutexGuard<'_, Tallies> {
         self.shared.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Microseconds since 1970; 0 for what is before.
+fn micros(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(0)
+}
+
+/// The time that [`micros`] were made of; nothing for 0.
+fn time(micros: u64) -> Option<SystemTime> {
+    (micros > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_micros(micros))
 }
 
 #[cfg(test)]

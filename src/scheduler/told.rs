@@ -15,6 +15,7 @@ use crate::protocol::HeaderValue::{Int, Text};
 use crate::publisher::SendError;
 use crate::topology::{Queue, names};
 use crate::units::format_duration;
+use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -53,7 +54,7 @@ fn ear(broker: &Broker, queue: Queue) -> Deliveries {
 pub(super) async fn answer(
     broker: &Broker,
     command: &Delivery,
-    answer: &Answer,
+    answer: &impl Serialize,
     deadline: Duration,
 ) {
     let properties = RawMessage::from(command).properties();

@@ -66,6 +66,12 @@ pub const SCHEDULER_LOCK: &str = "celeriac.scheduler.lock";
 /// What the scheduler that leads is told and asked.
 pub const SCHEDULER_COMMANDS: &str = "celeriac.scheduler.commands";
 
+/// Where schedulers are asked who stands by.
+pub const SCHEDULER_STANDBY: &str = "celeriac.scheduler.standby";
+
+/// Holds nothing: every scheduler consumes it, so that RabbitMQ counts them.
+pub const SCHEDULER_LINE: &str = "celeriac.scheduler.line";
+
 /// Where scheduled tasks report their end that must not overlap.
 pub const SCHEDULER_ENDED: &str = "celeriac.scheduler.ended";
 

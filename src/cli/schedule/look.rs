@@ -2,12 +2,13 @@
 
 use super::super::exit::{Exit, OrExit};
 use super::super::global::Global;
-use super::super::output::Row;
+use super::super::output::{Row, plain, write};
+use super::super::status::in_line;
 use super::Schedules;
 use crate::clock::{Clock, SystemClock, parse_iso, to_iso, until};
-use crate::control::Pause;
 use crate::control::leader::Edited;
-use crate::scheduler::{Answer, Command, Entries, Entry, Report, ScheduleReport, ScheduleSettings};
+use crate::control::{Pause, Standbys};
+use crate::scheduler::{Answer, Entries, Entry, Report, ScheduleReport, ScheduleSettings};
 use crate::topology::{Router, Target};
 use crate::units::format_duration;
 use serde::Serialize;
@@ -139,7 +140,7 @@ impl Listed {
 
 impl Schedules<'_> {
     pub(super) async fn list(&self) -> anyhow::Result<Exit> {
-        let report = self.report().await;
+        let (report, standbys) = self.schedulers().await.unzip();
         let rows: Vec<Listed> = self
             .entries
             .iter()
@@ -149,12 +150,19 @@ impl Schedules<'_> {
             })
             .collect();
         self.global.output.rows(&rows)?;
+        if let (true, Some(report), Some(standbys)) =
+            (self.global.output.is_for_people(), report, standbys)
+        {
+            let Report { leader, since, .. } = report;
+            let leads = format!("\n{} leads since {}; ", plain(&leader), plain(&since));
+            write(format!("{leads}{}\n", in_line(&standbys)).as_bytes())?;
+        }
         Ok(Exit::Done)
     }
 
     pub(super) async fn show(&self, name: &str) -> anyhow::Result<Exit> {
         let entry = self.entry(name)?;
-        let report = self.report().await;
+        let report = self.schedulers().await.map(|(report, _)| report);
         let known = report.as_ref().and_then(|report| report.schedules.get(name)).cloned();
         let entry = self.in_force(entry, known.as_ref());
         let known = known.unwrap_or_default();
@@ -219,11 +227,11 @@ impl Schedules<'_> {
         Ok(if missing.is_empty() { Exit::Done } else { Exit::No })
     }
 
-    /// What the leader knows; nothing, after a word about it, when nobody answers.
+    /// What the leader knows, and who stands by; nothing, after a word about it, when nobody answers.
     #[expect(clippy::print_stderr, reason = "the command line is what prints")]
-    async fn report(&self) -> Option<Report> {
-        match self.ask(&Command::Status).await {
-            Ok(Answer::Status(report)) => Some(*report),
+    async fn schedulers(&self) -> Option<(Report, Standbys)> {
+        match self.ask_all().await {
+            Ok((Answer::Status(report), standbys)) => Some((*report, standbys)),
             Ok(_) => None,
             Err(error) => {
                 if !self.global.quiet {

@@ -10,8 +10,8 @@ use super::global::Global;
 use crate::app::App;
 use crate::clock::{Clock, SystemClock, parse_iso};
 use crate::config::Config;
-use crate::control::AskError;
 use crate::control::leader::ask;
+use crate::control::{AskError, Standbys, standbys};
 use crate::scheduler::{Answer, Command as Told, Entries, Entry, EntryErrors};
 use anyhow::anyhow;
 use std::sync::Arc;
@@ -166,12 +166,14 @@ impl<'a> Schedules<'a> {
         App::connect(self.config.clone()).await.or_exit(Exit::Unreachable)
     }
 
-    /// Asks the scheduler that leads.
-    async fn ask(&self, command: &Told) -> anyhow::Result<Answer> {
+    /// Asks the scheduler that leads what it knows, and those that stand by who they are.
+    async fn ask_all(&self) -> anyhow::Result<(Answer, Standbys)> {
         let app = self.app().await?;
-        let answer = ask(app.broker(), command, PATIENCE).await;
+        let broker = app.broker();
+        let (answer, standbys) =
+            tokio::join!(ask(broker, &Told::Status, PATIENCE), standbys(broker));
         app.close().await;
-        answer.map_err(unanswered)
+        Ok((answer.map_err(unanswered)?, standbys.unwrap_or_default()))
     }
 }
 

@@ -11,6 +11,7 @@ use super::exit::{Exit, OrExit};
 use super::global::Global;
 use super::output::{Row, counted, in_text, plain, seconds};
 use super::send;
+use crate::control::{Standby, Standbys};
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::Duration;
@@ -109,6 +110,18 @@ fn list(problems: &[Problem]) -> String {
     format!("problems\n{}", lines.collect::<String>())
 }
 
+/// Which schedulers stand by, where, and since when.
+pub(super) fn in_line(standbys: &Standbys) -> String {
+    let named = standbys.named.iter().map(|Standby { name, host, since }| {
+        let on = if name.contains(host) { String::new() } else { format!(" on {}", plain(host)) };
+        format!("{} stands by{on} since {}", plain(name), plain(since))
+    });
+    let silent =
+        (standbys.silent > 0).then(|| format!("{} more without an answer", standbys.silent));
+    let all: Vec<_> = named.chain(silent).collect();
+    if all.is_empty() { "nobody stands by".to_owned() } else { all.join(", ") }
+}
+
 impl SchedulerState {
     fn line(&self) -> String {
         let leader = match (&self.leader, &self.since) {
@@ -119,7 +132,8 @@ impl SchedulerState {
             [] => String::new(),
             paused => format!(", paused: {}", plain(&paused.join(", "))),
         };
-        format!("{leader}, {}{paused}", counted(self.schedules as u64, "schedule"))
+        let schedules = counted(self.schedules as u64, "schedule");
+        format!("{leader}, {schedules}{paused}; {}", in_line(&self.standbys))
     }
 }
 

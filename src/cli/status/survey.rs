@@ -6,9 +6,8 @@ use super::super::workers::{self, Worker};
 use crate::app::App;
 use crate::broker::{Broker, DeclareError, Depth};
 use crate::config::Config;
-use crate::control::AskError;
 use crate::control::leader::ask;
-use crate::control::{self, Pause, Pauses, Recipients};
+use crate::control::{self, AskError, Pause, Pauses, Recipients, Standbys, standbys};
 use crate::scheduler::{Answer, Command};
 use crate::topology::names;
 use serde::{Deserialize, Serialize};
@@ -71,6 +70,7 @@ pub(in crate::cli) struct SchedulerState {
     /// The one that leads; null where none answers.
     pub(in crate::cli) leader: Option<String>,
     pub(in crate::cli) since: Option<String>,
+    pub(in crate::cli) standbys: Standbys,
     pub(in crate::cli) schedules: usize,
     pub(in crate::cli) paused: Vec<String>,
 }
@@ -209,9 +209,13 @@ impl SchedulerState {
             let nobody = Self { schedules: in_files, ..Self::default() };
             return Ok((in_files > 0).then_some(nobody));
         }
-        let answer: Result<Answer, AskError> = ask(broker, &Command::Status, patience).await;
+        let (answer, standbys) =
+            tokio::join!(ask(broker, &Command::Status, patience), standbys(broker));
+        let answer: Result<Answer, AskError> = answer;
+        // Who says nothing may still do its work; that nobody leads is what matters.
+        let standbys = standbys.unwrap_or_default();
         let Ok(Answer::Status(report)) = answer else {
-            return Ok(Some(Self { schedules: in_files, ..Self::default() }));
+            return Ok(Some(Self { schedules: in_files, standbys, ..Self::default() }));
         };
         let paused = report.schedules.iter().filter(|(_, schedule)| schedule.paused.is_some());
         Ok(Some(Self {
@@ -219,6 +223,7 @@ impl SchedulerState {
             paused: paused.map(|(name, _)| name.clone()).collect(),
             leader: Some(report.leader),
             since: Some(report.since),
+            standbys,
         }))
     }
 }

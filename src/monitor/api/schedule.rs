@@ -6,6 +6,7 @@ use super::super::http::Pages;
 use super::super::schedules::Silent;
 use super::Problem;
 use crate::clock::parse_iso;
+use crate::control::Standby;
 use crate::control::leader::{Detail, ScheduleReport};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
@@ -38,8 +39,10 @@ pub(super) struct Schedules {
     leader: String,
     /// Since when it leads.
     since: String,
-    /// Schedulers that stand in line to lead.
+    /// So many schedulers stand in line to lead.
     standing_by: u32,
+    /// Those of them that say who they are.
+    standbys: Vec<Standby>,
     items: Vec<Schedule>,
 }
 
@@ -69,7 +72,8 @@ async fn list(State(pages): State<Pages>) -> Result<Json<Schedules>, Problem> {
     Ok(Json(Schedules {
         leader: report.leader.clone(),
         since: report.since.clone(),
-        standing_by: known.standing_by,
+        standing_by: known.standbys.count(),
+        standbys: known.standbys.named.clone(),
         items: report.schedules.iter().map(item).collect(),
     }))
 }

@@ -13,8 +13,8 @@ use super::task::Fact;
 use super::trouble::Trouble;
 use super::{Answer, page};
 use crate::clock::parse_iso;
-use crate::control::Pause;
 use crate::control::leader::{Detail, PastRun, RunCounts, ScheduleReport};
+use crate::control::{Pause, Standbys};
 use askama::Template;
 use axum::extract::{Path, State as Given};
 use rusqlite::Connection;
@@ -167,7 +167,26 @@ fn status(known: &Known, now: Micros) -> String {
     let since = time(Some(&report.since))
         .map_or(String::new(), |since| format!(", for {}", shown::took(now - since)));
     let leader = shown::plain(&report.leader);
-    format!("{leader} leads{since}; {} standing by", known.standing_by)
+    format!("{leader} leads{since}; {}", in_line(&known.standbys, now))
+}
+
+/// Who stands by, where, and for how long.
+fn in_line(standbys: &Standbys, now: Micros) -> String {
+    let named = standbys.named.iter().map(|it| {
+        let since = time(Some(&it.since))
+            .map_or(String::new(), |since| format!(" for {}", shown::took(now - since)));
+        let on = match it.name.contains(&it.host) {
+            true => String::new(),
+            false => format!(" on {}", shown::plain(&it.host)),
+        };
+        format!("{} stands by{on}{since}", shown::plain(&it.name))
+    });
+    let silent = match standbys.silent {
+        0 => None,
+        silent => Some(format!("{silent} more without an answer")),
+    };
+    let all: Vec<_> = named.chain(silent).collect();
+    if all.is_empty() { "nobody stands by".to_owned() } else { all.join("; ") }
 }
 
 fn time(iso: Option<&String>) -> Option<Micros> {

@@ -1,7 +1,7 @@
 //! Schedules in the monitor, told of by a real scheduler and changed through it.
 
 use super::scene::Scene;
-use crate::rig::{Browser, Process, Scripts, eventually};
+use crate::rig::{Browser, Process, Scripts, Signal, eventually};
 use celeriac::clock::to_iso;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -78,7 +78,7 @@ async fn a_schedule_is_shown_run_and_given_its_past_runs() {
     assert_eq!((&second["name"], &second["is_off"]), (&json!("never"), &json!(true)));
     assert!(first["next"].is_string() && second["next"].is_null(), "{known}");
     let list = page(&scene, "/schedules").await;
-    assert!(list.contains("beat@test leads") && list.contains("0 standing by"), "{list}");
+    assert!(list.contains("beat@test leads") && list.contains("nobody stands by"), "{list}");
     assert!(list.contains("every 1h") && list.contains(">off<"), "{list}");
 
     let act = |call: &str| format!("/api/v1/schedules/hourly/{call}");
@@ -141,7 +141,7 @@ async fn a_schedule_is_paused_with_a_reason_and_an_edit_is_dropped() {
     eventually("the audit", async || {
         let audit = scene.monitor.get("/api/v1/audit?target=hourly").await;
         let acts = audit["items"].as_array().unwrap().iter();
-        acts.filter(|it| it["ended"].is_string()).count() == 3
+        acts.filter(|it| it["ended"].is_string()).count() == 4
     })
     .await;
     scene.stop().await;
@@ -269,5 +269,55 @@ async fn who_changes_a_schedule_from_the_command_line_is_in_the_audit_too() {
     assert!(!items[4]["by"].as_str().unwrap().is_empty(), "{audit}");
     let page = page(&scene, "/audit").await;
     assert!(page.contains("database moves") && page.contains("edit schedule"), "{page}");
+    scene.stop().await;
+}
+
+/// The names of those that stand by, and how many there are.
+async fn standbys(scene: &Scene) -> (Vec<String>, Value) {
+    let known = scene.monitor.get("/api/v1/schedules").await;
+    let named = known["standbys"].as_array().unwrap().iter();
+    let named = named.map(|it| it["name"].as_str().unwrap().to_owned());
+    (named.collect(), known["standing_by"].clone())
+}
+
+#[tokio::test]
+async fn who_stands_by_is_shown_by_name_until_it_is_killed() {
+    let (scene, _leader) = led().await;
+    let url = scene.rig.url();
+    let stand = |name: &str| {
+        let file = FILE.replace("{url}", &url).replace("beat@test", name);
+        let path = format!("{}.toml", name.replace('<', "-"));
+        std::fs::write(scene.rig.folder().join(&path), file).unwrap();
+        Process::celeriac(&["scheduler", "-c", &path], scene.rig.folder())
+    };
+    let (mut second, third) = (stand("second"), stand("third<b>"));
+    let until = async |named: &[&str], number: u64| {
+        eventually(&format!("{named:?} to stand by"), async || {
+            let (found, all) = standbys(&scene).await;
+            found == named && all == number
+        })
+        .await;
+    };
+    until(&["second", "third<b>"], 2).await;
+    let shown = page(&scene, "/schedules").await;
+    let host = celeriac::ids::host();
+    assert!(shown.contains(&format!("second stands by on {host} for ")), "{shown}");
+    assert!(shown.contains("third&#60;b&#62; stands by") && !shown.contains("<b>"), "{shown}");
+    for command in [&["status"][..], &["schedule", "list"]] {
+        let mut told = Process::celeriac(command, scene.rig.folder());
+        told.ended(crate::rig::PATIENCE).await;
+        let said = format!("second stands by on {host} since 20");
+        assert!(told.output().contains(&said), "{command:?}: {}", told.output());
+    }
+
+    // Who is killed goes at once; who hangs is there, and says nothing.
+    second.kill().await;
+    until(&["third<b>"], 1).await;
+    third.signal(Signal::STOP);
+    until(&[], 1).await;
+    let shown = page(&scene, "/schedules").await;
+    assert!(shown.contains("1 more without an answer"), "{shown}");
+    third.signal(Signal::CONT);
+    until(&["third<b>"], 1).await;
     scene.stop().await;
 }
