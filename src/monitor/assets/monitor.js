@@ -76,6 +76,7 @@ function tellTimes(root = document) {
     if (time.classList.contains("ago")) setText(time, relative(now - date.getTime()));
     if (time.classList.contains("clock")) setText(time, time.dataset.exact.slice(11, 23));
     if (time.classList.contains("minute")) setText(time, time.dataset.exact.slice(11, 16));
+    if (time.classList.contains("day")) setText(time, time.dataset.exact.slice(5, 16));
     if (time.classList.contains("full")) setText(time, time.dataset.exact);
   }
 }

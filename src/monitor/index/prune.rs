@@ -43,7 +43,7 @@ impl Writer {
             }
             let hours = "DELETE FROM failure_hour WHERE hour < ?1";
             transaction.prepare_cached(hours)?.execute([before(keep.other)])?;
-            depths::prune(transaction, [before(MINUTE), before(keep.other)])?;
+            depths::prune(transaction, depths::KEPT.map(before))?;
             let dead = "DELETE FROM dead WHERE at < ?1";
             transaction.prepare_cached(dead)?.execute([before(keep.dead)])?;
             operations::prune(transaction, before(keep.other))?;

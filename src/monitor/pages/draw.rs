@@ -5,13 +5,13 @@ use super::super::histogram::Histogram;
 use super::super::index::AttemptRow;
 use super::super::index::depths::Level;
 use super::super::state::State;
-use super::shown::{Html, minute, took};
+use super::shown::{Html, day, minute, took};
 use std::fmt::Write;
 
 const CHART: f64 = 144.0;
 
-/// A chart of levels has so many stretches at most, or up to twice as many.
-const LEVELS: Micros = 180;
+/// Where a chart goes back further than this, its times have their days.
+const DAY: Micros = 86_400_000_000;
 
 /// How many ended how in a stretch of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -71,7 +71,6 @@ pub(super) fn columns(bars: &[Bar], step: Micros) -> Html {
 /// How much there was at most in each stretch of `step` from `since` to `now`; nothing is drawn where
 /// nobody looked.
 pub(super) fn levels(levels: &[Level], step: Micros, since: Micros, now: Micros) -> Html {
-    let step = step * ((now - since) / (LEVELS * step)).max(1);
     let begin = since - since % step;
     let many = usize::try_from((now - begin) / step + 1).unwrap_or_default();
     let mut most = vec![None; many];
@@ -105,8 +104,10 @@ pub(super) fn levels(levels: &[Level], step: Micros, since: Micros, now: Micros)
 /// What was drawn, within its axes: the top and the middle of the upright one, and the times at which
 /// what is drawn begins.
 fn chart(drawn: &str, label: &str, [top, middle]: [String; 2], times: &[Micros]) -> Html {
-    let at = |time: Option<&Micros>| time.map_or(String::new(), |at| minute(*at).to_string());
     let (first, between, last) = (times.first(), times.get(times.len() / 2), times.last());
+    let span = last.zip(first).map_or(0, |(last, first)| last - first);
+    let show = if span > DAY { day } else { minute };
+    let at = |time: Option<&Micros>| time.map_or(String::new(), |at| show(*at).to_string());
     Html::safe(format!(
         "<div class=\"chart\"><span class=\"y y-top\">{top}</span><span class=\"y y-mid\">{middle}</span>\
          <span class=\"y y-low\">0</span><svg viewBox=\"0 0 1000 144\" preserveAspectRatio=\"none\" role=\"img\" \
@@ -278,10 +279,10 @@ mod tests {
         let drawn = levels(&[level(1, 40), level(3, 0)], MINUTE, 0, 4 * MINUTE).to_string();
         assert_eq!(drawn.matches("class=\"level\"").count(), 2, "{drawn}");
         assert!(drawn.contains("height=\"144.0\"") && drawn.contains("height=\"0.5\""), "{drawn}");
-        // A day in minutes: several make one, and the most of them counts.
-        let drawn = levels(&[level(8, 2), level(9, 40)], MINUTE, 0, 1_440 * MINUTE).to_string();
-        assert_eq!(drawn.matches("class=\"level\"").count(), 1, "{drawn}");
-        assert!(drawn.contains("<title>40</title>"), "{drawn}");
+        assert!(drawn.contains(">00:04</time>"), "{drawn}");
+        // A week has its days.
+        let drawn = levels(&[level(60, 2)], 60 * MINUTE, 0, 7 * 1_440 * MINUTE).to_string();
+        assert!(drawn.contains(">01-08 00:00</time>"), "{drawn}");
         assert!(!levels(&[], MINUTE, 0, 0).to_string().contains("NaN"));
     }
 

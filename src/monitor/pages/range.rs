@@ -15,6 +15,8 @@ pub(super) enum Range {
     Six,
     #[serde(rename = "24h")]
     Day,
+    #[serde(rename = "7d")]
+    Week,
 }
 
 /// A range that can be chosen.
@@ -28,7 +30,7 @@ pub(super) struct Choice {
 const MINUTE: Micros = 60_000_000;
 
 impl Range {
-    const ALL: [Self; 4] = [Self::Quarter, Self::Hour, Self::Six, Self::Day];
+    const ALL: [Self; 5] = [Self::Quarter, Self::Hour, Self::Six, Self::Day, Self::Week];
 
     /// How long it is.
     pub(super) fn span(self) -> Micros {
@@ -37,6 +39,7 @@ impl Range {
             Self::Hour => 60 * MINUTE,
             Self::Six => 360 * MINUTE,
             Self::Day => 1_440 * MINUTE,
+            Self::Week => 7 * 1_440 * MINUTE,
         }
     }
 
@@ -47,6 +50,7 @@ impl Range {
             Self::Hour => "1h",
             Self::Six => "6h",
             Self::Day => "24h",
+            Self::Week => "7d",
         }
     }
 
@@ -56,6 +60,7 @@ impl Range {
             Self::Hour => "1 h",
             Self::Six => "6 h",
             Self::Day => "24 h",
+            Self::Week => "7 d",
         }
     }
 

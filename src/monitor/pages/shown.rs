@@ -210,6 +210,12 @@ pub(super) fn minute(at: Micros) -> Html {
     time(at, "minute", whole.get(11..16).unwrap_or(&whole))
 }
 
+/// Day, hour and minute; the whole time for who asks.
+pub(super) fn day(at: Micros) -> Html {
+    let whole = exact(at);
+    time(at, "day", whole.get(5..16).unwrap_or(&whole))
+}
+
 /// Who paused something, since when, and why, as text.
 pub(super) fn pause(pause: &Pause, now: Micros) -> String {
     let since = exact(micros(pause.at));

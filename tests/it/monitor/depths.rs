@@ -40,6 +40,13 @@ async fn how_deep_a_queue_was_is_known_to_a_monitor_that_was_started_again() {
     assert!(list.contains("<svg class=\"spark"), "{list}");
     let all = monitor.get("/api/v1/queues").await;
     assert_eq!(all[0]["name"], json!("default"), "{all}");
+    // A week is there in hours, on the page with their days.
+    let week = monitor.get("/api/v1/series?metric=depth&queue=default&range=7d").await;
+    assert_eq!((&week["step"], &week["series"][0]["values"][0]), (&json!(3600.0), &json!(3)));
+    let page = monitor.ask("/queues/default?range=7d").await.text().await.unwrap();
+    assert!(page.contains("aria-current=\"true\">7 d</a>"), "{page}");
+    assert!(page.contains("Messages that were ready: 3 at most"), "{page}");
+    assert!(page.contains("<time class=\"day\"") && page.len() < 100_000, "{page}");
     let refused = monitor.ask("/api/v1/series?queue=default").await;
     assert_eq!(refused.status(), 400);
     monitor.stop().await;
