@@ -26,6 +26,11 @@ static FIELDS: Fields = Fields::new(&[
 ]);
 
 impl Filter {
+    /// What a filter over dead letters can be about.
+    pub fn fields() -> &'static Fields {
+        &FIELDS
+    }
+
     /// Reads a filter in the language of [`crate::filter`]; an empty one means every open letter.
     ///
     /// - `queue:NAME`, `task:NAME`: `*` matches any text, `:~` is followed by a part of the name

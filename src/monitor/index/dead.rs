@@ -40,6 +40,27 @@ impl DeadRow {
     }
 }
 
+/// So many letters are looked at for what they have in a column.
+const LOOKED_AT: usize = 20_000;
+
+/// The values of `column`, which is `task` or `queue`, that the newest letters have. There is no index
+/// of them: an archive is small, and each letter that comes would pay for it.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn words(
+    connection: &Connection,
+    column: &'static str,
+) -> Result<Vec<String>, IndexError> {
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT DISTINCT text
+         FROM (SELECT {column} AS own FROM dead ORDER BY offset DESC LIMIT {LOOKED_AT})
+         JOIN word ON word.id = own ORDER BY text LIMIT 2000",
+    ))?;
+    let rows = query.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// Takes in a message of the archive.
 pub(super) fn note(
     transaction: &Transaction<'_>,

@@ -332,6 +332,10 @@ async fn what_could_stand_in_a_filter_is_told() {
     let scene = Scene::start().await;
     scene.run("shop.add", &(1, 2), "SUCCESS").await;
     scene.run("shop.fail", &("x",), "FAILURE").await;
+    eventually("the letter to be known", async || {
+        scene.monitor.get("/api/v1/dead").await["items"].as_array().unwrap().len() == 1
+    })
+    .await;
     for (query, at, length, items) in [
         ("field=name&prefix=shop.f", 0, 0, json!(["shop.fail"])),
         ("field=queue&prefix=", 0, 0, json!(["default"])),
@@ -340,6 +344,11 @@ async fn what_could_stand_in_a_filter_is_told() {
         ("q=state:failure%20name:add", 19, 3, json!(["shop.add"])),
         ("q=evn&of=events&cursor=1", 0, 1, json!(["event:", "error:"])),
         ("q=outcome:ref&of=audit", 8, 3, json!(["refused"])),
+        ("q=rea&of=dead", 0, 3, json!(["reason:"])),
+        ("q=reason:exh&of=dead", 7, 3, json!(["exhausted"])),
+        ("q=task:&of=dead", 5, 0, json!(["shop.fail"])),
+        ("field=task&prefix=FAIL&of=dead", 0, 0, json!(["shop.fail"])),
+        ("q=queue:d&of=dead", 6, 1, json!(["default"])),
         ("q=name:nobody", 5, 6, json!([])),
     ] {
         let told = scene.monitor.get(&format!("/api/v1/suggest?{query}")).await;
@@ -349,7 +358,7 @@ async fn what_could_stand_in_a_filter_is_told() {
         };
         assert_eq!(all(&told["items"]), all(&items), "{query}");
     }
-    for wrong in ["field=run", "", "q=x&of=letters"] {
+    for wrong in ["field=run", "field=name&of=dead", "", "q=x&of=letters"] {
         let answer = scene.monitor.ask(&format!("/api/v1/suggest?{wrong}")).await;
         assert_eq!(answer.status(), 400, "{wrong}");
     }

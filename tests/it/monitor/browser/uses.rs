@@ -168,6 +168,14 @@ async fn a_filter_is_completed_while_it_is_written() {
     browser.until("document.querySelector('.suggest').hidden").await;
     browser.press(ENTER).await;
     browser.until("document.querySelectorAll('tbody tr').length === 1").await;
+
+    browser.open(&scene.monitor.url("/dead")).await;
+    browser.until("document.querySelector('#q').getAttribute('role') === 'combobox'").await;
+    browser.write("#q", "reason:exh").await;
+    browser.until(&offered("exhausted")).await;
+    browser.press(DOWN).await;
+    browser.press(ENTER).await;
+    browser.until("document.querySelector('#q').value === 'reason:exhausted '").await;
     assert!(browser.complaints().await.is_empty());
     browser.close().await;
     scene.stop().await;
