@@ -8,7 +8,8 @@ use super::change::{Micros, micros};
 use super::index::{self, Index, IndexError};
 use crate::broker::{Broker, Depth};
 use crate::clock::Clock;
-use crate::control::{Arguments, AskError, Caller, Paused, Pauses, Recipients};
+use crate::control::{Answers, Arguments, AskError, Caller, Paused, Pauses, Recipients};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::iter::repeat_n;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +48,9 @@ pub(super) struct Seen {
     pub(super) past: VecDeque<u32>,
     /// Workers that said they consume it.
     pub(super) workers: BTreeSet<String>,
+    /// How many processes the pools of these workers have, if anybody wants to know it. `None` where one
+    /// of them did not say.
+    pub(super) processes: Option<u64>,
 }
 
 impl Depths {
@@ -114,13 +118,19 @@ impl Depths {
         });
     }
 
-    fn note_consumers(&self, consumers: &BTreeMap<String, BTreeSet<String>>) {
+    fn note_consumers(
+        &self,
+        consumers: &BTreeMap<String, BTreeSet<String>>,
+        pools: &BTreeMap<String, u64>,
+    ) {
         for queue in consumers.keys() {
             self.change(queue, |_| {});
         }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (queue, seen) in all.iter_mut() {
             seen.workers = consumers.get(queue).cloned().unwrap_or_default();
+            let pools = seen.workers.iter().map(|worker| pools.get(worker).copied());
+            seen.processes = pools.sum();
         }
     }
 }
@@ -140,6 +150,15 @@ pub(super) struct Watch {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) depths: Depths,
     pub(super) paused: Paused,
+    pub(super) pools: Pools,
+}
+
+/// Whether workers are asked how many processes they have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pools {
+    Asked,
+    /// Nobody wants to know it.
+    Left,
 }
 
 impl Watch {
@@ -177,8 +196,13 @@ impl Watch {
             None => Caller::open(&self.broker).await?,
         };
         let open = caller.insert(open);
-        let nobody = Arguments::new();
-        let answers = open.ask("active_queues", nobody, Recipients::All, PATIENCE).await?;
+        let answers =
+            open.ask("active_queues", Arguments::new(), Recipients::All, PATIENCE).await?;
+        let pools = match self.pools {
+            Pools::Asked => open.ask("stats", Arguments::new(), Recipients::All, PATIENCE).await?,
+            Pools::Left => Answers::default(),
+        };
+        let pools = pools.replies.into_iter().map(|(node, reply)| (node, processes(&reply.value)));
         let mut consumers = BTreeMap::<String, BTreeSet<String>>::new();
         for (node, reply) in answers.replies {
             let queues = reply.value.as_array().into_iter().flatten();
@@ -186,7 +210,7 @@ impl Watch {
                 consumers.entry(name.to_owned()).or_default().insert(node.clone());
             }
         }
-        self.depths.note_consumers(&consumers);
+        self.depths.note_consumers(&consumers, &pools.collect());
         Ok(())
     }
 
@@ -211,4 +235,10 @@ impl Watch {
         }
         self.keep(micros(self.clock.now()), ready).await;
     }
+}
+
+/// How many processes a pool has, by what its worker says of itself. One of threads has none.
+fn processes(stats: &Value) -> u64 {
+    let processes = stats.pointer("/pool/processes").and_then(Value::as_array);
+    processes.map_or(0, |processes| processes.len() as u64)
 }

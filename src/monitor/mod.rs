@@ -49,7 +49,7 @@ use crate::shutdown::Shutdown;
 use crate::topology::{self, DeadSettings, EventStream, Topology, names};
 use access::Login;
 use act::Actor;
-use depths::{Depths, Watch};
+use depths::{Depths, Pools, Watch};
 use feed::Feed;
 use flower::Inspector;
 use gauges::Gauges;
@@ -207,6 +207,10 @@ impl Monitor {
             clock: Arc::clone(&self.clock),
             depths: depths.clone(),
             paused: paused.clone(),
+            pools: match self.settings.compat.metrics.contains(&Exporter::CeleryExporter) {
+                true => Pools::Asked,
+                false => Pools::Left,
+            },
         };
         let pages = http::Pages {
             settings: Arc::new(self.settings.clone()),

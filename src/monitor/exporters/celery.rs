@@ -97,7 +97,11 @@ fn queues(to: &mut DescriptorEncoder<'_>, known: &Gauges) -> fmt::Result {
     let consumers = depths().map(|(name, depth)| (of(name), f64::from(depth.consumers)));
     gauges(to, ("celery_active_consumer_count", "Consumers of the queue"), consumers)?;
     let workers = queues.iter().map(|(name, seen)| (of(name), seen.workers.len() as f64));
-    gauges(to, ("celery_active_worker_count", "Workers that consume the queue"), workers)
+    gauges(to, ("celery_active_worker_count", "Workers that consume the queue"), workers)?;
+    let processes =
+        queues.iter().filter_map(|(name, seen)| Some((of(name), seen.processes? as f64)));
+    let help = "Processes in the pools of the workers that consume the queue";
+    gauges(to, ("celery_active_process_count", help), processes)
 }
 
 fn shown((name, host, queue): Place<'_>) -> Labels {

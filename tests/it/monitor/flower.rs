@@ -323,3 +323,46 @@ async fn flowers_metrics_are_told_under_its_names() {
     both.monitor.stop().await;
     both.running.stop().await;
 }
+
+const POOLS: &str = r#"
+import os
+from celery import Celery
+
+app = Celery("app", broker=os.environ["AMQP_URL"], backend="rpc://")
+"#;
+
+/// What celery-exporter sums up for each queue: the processes that its workers tell of, and none for a
+/// pool that has no processes.
+#[tokio::test]
+async fn the_processes_of_a_queue_are_those_of_the_pools_that_consume_it() {
+    let Some(celery) = Celery::find() else { return };
+    let (rig, folder) = (Rig::start().await, tempfile::tempdir().unwrap());
+    let running = Running::with(ours(&rig), tasks()).await;
+    let start = |name: &str, pool: &str, slots: &str| {
+        let arguments = ["worker", "-Q", "pool", "-n", name, "--pool", pool, "-c", slots];
+        celery.celery(POOLS, &arguments, &rig.url(), rig.folder())
+    };
+    let _processes = start("processes@host", "prefork", "3");
+    let _threads = start("threads@host", "threads", "4");
+    let mut config = Config::from(rig.url());
+    config.monitor.listen = "127.0.0.1:0".to_owned();
+    config.monitor.data_dir = folder.path().display().to_string();
+    config.monitor.compat.metrics = vec![Exporter::CeleryExporter];
+    let monitor = Shown::with(config).await;
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(monitor.status.clone()));
+    for line in [
+        "celery_active_process_count{queue_name=\"pool\"} 3.0",
+        "celery_active_worker_count{queue_name=\"pool\"} 2.0",
+        "celery_active_process_count{queue_name=\"default\"} 1.0",
+    ] {
+        eventually(line, async || {
+            let mut told = String::new();
+            text::encode(&mut told, &registry).unwrap();
+            told.lines().any(|it| it == line)
+        })
+        .await;
+    }
+    monitor.stop().await;
+    running.stop().await;
+}
