@@ -6,7 +6,7 @@
 
 use super::letter::Mark;
 use super::{Archive, ArchiveError, DeadLetter, Deed, State};
-use crate::broker::{PublishError, RawMessage};
+use crate::broker::{Broker, PublishError, RawMessage};
 use crate::clock;
 use crate::protocol::header;
 use futures::StreamExt;
@@ -146,7 +146,21 @@ impl Archive {
         message: RawMessage,
         how: &Requeue,
     ) -> Done {
-        Done { offset: letter.offset, result: self.give_back(letter, message, how).await }
+        let result = self.give_back(letter, message, how, &self.broker).await;
+        Done { offset: letter.offset, result }
+    }
+
+    /// The same, for whoever would rather leave a letter in doubt than have its task run twice: when
+    /// the connection breaks while it is on its way it is not sent again, and
+    /// [`PublishError::Fenced`] says that it may be out or not.
+    pub async fn requeue_once(
+        &self,
+        letter: &DeadLetter,
+        message: RawMessage,
+        how: &Requeue,
+    ) -> Done {
+        let once = self.broker.fenced(self.broker.generation());
+        Done { offset: letter.offset, result: self.give_back(letter, message, how, &once).await }
     }
 
     async fn give_back(
@@ -154,11 +168,12 @@ impl Archive {
         letter: &DeadLetter,
         message: RawMessage,
         how: &Requeue,
+        broker: &Broker,
     ) -> Result<(), RequeueError> {
         let queue = how.queue.as_ref().or(letter.queue.as_ref()).ok_or(RequeueError::NoQueue)?;
         let at = self.clock.now();
         let message = Arc::new(revive(message, queue, how.retries, at));
-        let published = self.broker.publish(message, DEADLINE).await;
+        let published = broker.publish(message, DEADLINE).await;
         published.map_err(RequeueError::NotPublished)?;
         let state = State::Requeued(Deed { at, by: how.by.clone() });
         self.mark(letter, state).await.map_err(RequeueError::NotMarked)

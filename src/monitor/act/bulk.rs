@@ -55,7 +55,7 @@ impl Actor {
             Action::Discard => archive.discard_one(&letter, by).await,
             _ => {
                 let how = Requeue { rate: None, retries: Retries::Reset, queue, by: by.to_owned() };
-                archive.requeue_one(&letter, message, &how).await
+                archive.requeue_once(&letter, message, &how).await
             }
         };
         match Answer::from(done) {

@@ -5,6 +5,10 @@ use crate::archive::{DeadLetter, Done, Requeue, RequeueError, Retries};
 use crate::broker::{PublishError, RawMessage};
 use serde_json::json;
 
+/// The broker may have the letter or not.
+const IN_DOUBT: &str = "the connection broke while it was published, so it may be out or not; see \
+                        whether its task has run before it is requeued";
+
 impl Actor {
     /// Publishes dead letters again, to the queue each came from, or to `queue`.
     ///
@@ -91,6 +95,9 @@ impl From<Done> for Answer {
                 error @ (RequeueError::NoQueue
                 | RequeueError::NotPublished(PublishError::Unroutable { .. })),
             ) => Self::not(who, Outcome::Refused, error.to_string()),
+            Err(RequeueError::NotPublished(PublishError::Fenced)) => {
+                Self::not(who, Outcome::NoAnswer, IN_DOUBT)
+            }
             Err(error @ RequeueError::NotPublished(PublishError::Unconfirmed(_))) => {
                 Self::not(who, Outcome::NoAnswer, error.to_string())
             }

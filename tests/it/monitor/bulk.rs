@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use tempfile::TempDir;
 
-const OPERATIONS: &str = "/api/v1/operations";
+pub(super) const OPERATIONS: &str = "/api/v1/operations";
 
 /// An archive with letters in it.
 pub(super) struct Shelf {
-    rig: Rig,
+    pub(super) rig: Rig,
     pub(super) broker: Broker,
     archive: Archive,
     /// Where the monitor has its index.
-    folder: TempDir,
+    pub(super) folder: TempDir,
 }
 
 /// Bodies by the id of their task.
@@ -66,7 +66,7 @@ impl Shelf {
     }
 
     /// Takes so many messages out of a queue, and sees that there are no more.
-    async fn take(&self, queue: &str, many: usize) -> Bodies {
+    pub(super) async fn take(&self, queue: &str, many: usize) -> Bodies {
         let mut deliveries = consume(&self.broker, queue);
         let mut taken = Bodies::new();
         for _ in 0..many {
@@ -92,7 +92,7 @@ pub(super) async fn shelved(monitor: &Shown, many: usize) {
     .await;
 }
 
-async fn begin(monitor: &Shown, plan: &Value) -> String {
+pub(super) async fn begin(monitor: &Shown, plan: &Value) -> String {
     let (status, operation) = monitor.act(OPERATIONS, plan).await;
     assert_eq!(status, 202, "{operation}");
     operation["id"].as_str().unwrap().to_owned()
@@ -105,7 +105,7 @@ async fn until(monitor: &Shown, id: &str, what: &str, holds: impl Fn(&Value) -> 
     monitor.get(&path).await
 }
 
-async fn ended(monitor: &Shown, id: &str) -> Value {
+pub(super) async fn ended(monitor: &Shown, id: &str) -> Value {
     until(monitor, id, "the operation to end", |it| it["ended"].is_string()).await
 }
 
@@ -213,15 +213,20 @@ data_dir = \"index\"
 ";
 
 /// A monitor in a process of its own.
-struct Alone {
-    process: Process,
+pub(super) struct Alone {
+    pub(super) process: Process,
     address: String,
     client: reqwest::Client,
 }
 
 impl Alone {
     async fn start(rig: &Rig) -> Self {
-        let mut process = rig.celeriac(&["monitor"], CONFIG).await;
+        Self::start_at(rig, &rig.url()).await
+    }
+
+    /// One that finds the broker there.
+    pub(super) async fn start_at(rig: &Rig, url: &str) -> Self {
+        let mut process = rig.celeriac(&["monitor"], &CONFIG.replace("{url}", url)).await;
         let line = process.until("http://127.0.0.1:").await;
         let at = line.find("http://").unwrap();
         let address = line[at..].split(['/', ' ']).nth(2).unwrap().to_owned();
@@ -230,12 +235,12 @@ impl Alone {
         Self { process, address: format!("http://{address}"), client }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(super) async fn get(&self, path: &str) -> Value {
         let url = format!("{}{path}", self.address);
         self.client.get(url).send().await.unwrap().json().await.unwrap()
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Value {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Value {
         let request = self.client.post(format!("{}{path}", self.address)).header("x-celeriac", "1");
         request.json(body).send().await.unwrap().json().await.unwrap()
     }

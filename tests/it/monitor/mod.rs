@@ -7,6 +7,7 @@ mod away;
 mod browser;
 mod bulk;
 mod depths;
+mod doubt;
 mod flower;
 mod ingest;
 mod live;

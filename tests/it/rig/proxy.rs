@@ -1,8 +1,8 @@
 //! A TCP proxy in front of the broker, through which a network goes wrong on command.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,6 +49,9 @@ struct Line {
     flow: watch::Sender<Flow>,
     word: watch::Sender<Word>,
     refusing: watch::Sender<bool>,
+    /// Once a client has sent this, nothing from the broker comes through.
+    mark: Mutex<Option<Vec<u8>>>,
+    muted: watch::Sender<bool>,
     /// Bytes that clients may still send; at zero the connection that sends is reset.
     budget: AtomicU64,
     open: AtomicUsize,
@@ -66,6 +69,8 @@ impl Proxy {
             flow: watch::Sender::new(Flow::Free),
             word: watch::Sender::new(Word::Nothing),
             refusing: watch::Sender::new(false),
+            mark: Mutex::new(None),
+            muted: watch::Sender::new(false),
             budget: AtomicU64::new(u64::MAX),
             open: AtomicUsize::new(0),
             accepted: AtomicUsize::new(0),
@@ -117,6 +122,22 @@ impl Proxy {
     /// one, wherever in a frame that is. Connections made later are served without a limit.
     pub fn cut_after(&self, bytes: u64) {
         self.line.budget.store(bytes, Ordering::SeqCst);
+    }
+
+    /// When a client next sends these bytes they are forwarded, and from then on nothing that the
+    /// broker says comes through, to anybody: it has a message, and who sent it is never told.
+    pub fn mute_after(&self, mark: &[u8]) {
+        *self.line.mark.lock().expect("nobody panics with it") = Some(mark.to_vec());
+    }
+
+    /// Awaits that [`Proxy::mute_after`] has come to pass.
+    pub async fn until_muted(&self) {
+        eventually("the marked bytes to be sent", async || *self.line.muted.borrow()).await;
+    }
+
+    /// Ends [`Proxy::mute_after`]. What was held back comes through, unless its connection is gone.
+    pub fn unmute(&self) {
+        self.line.muted.send_replace(false);
     }
 
     /// Closes the broker's side of every open connection. Clients are told nothing: what they send
@@ -243,8 +264,9 @@ async fn pump(
     budget: Option<&AtomicU64>,
     count: &AtomicU64,
 ) -> Stop {
-    let mut flow = line.flow.subscribe();
+    let (mut flow, mut muted) = (line.flow.subscribe(), line.muted.subscribe());
     let mut buffer = [0; CHUNK];
+    let mut before = Vec::new();
     loop {
         let size = match *flow.borrow() {
             Flow::Slow(rate) => (rate as usize / 10).clamp(1, CHUNK),
@@ -252,6 +274,11 @@ async fn pump(
         };
         let Ok(read @ 1..) = from.read(&mut buffer[..size]).await else { return Stop::Ended };
         pass(&mut flow, read).await;
+        match budget {
+            Some(_) => line.listen(&mut before, &buffer[..read]),
+            None if muted.wait_for(|muted| !muted).await.is_err() => return Stop::Ended,
+            None => {}
+        }
         let allowed = budget.map_or(read, |budget| spend(budget, read));
         if to.write_all(&buffer[..allowed]).await.is_err() {
             return Stop::Ended;
@@ -260,6 +287,22 @@ async fn pump(
         if allowed < read {
             return Stop::OverBudget;
         }
+    }
+}
+
+impl Line {
+    /// Mutes when the mark is in what was sent `before` and `now`, which may cut it in two.
+    fn listen(&self, before: &mut Vec<u8>, now: &[u8]) {
+        let mut mark = self.mark.lock().expect("nobody panics with it");
+        let Some(wanted) = mark.as_ref() else { return before.clear() };
+        before.extend_from_slice(now);
+        if before.windows(wanted.len()).any(|part| part == wanted) {
+            self.muted.send_replace(true);
+            *mark = None;
+            return before.clear();
+        }
+        let kept = before.len().min(wanted.len() - 1);
+        before.drain(..before.len() - kept);
     }
 }
 
