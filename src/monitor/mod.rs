@@ -77,6 +77,9 @@ const PRUNED: usize = 500;
 /// How many times over, while there is something to delete.
 const SLICES: usize = 10;
 
+/// How many times over freed pages are given back to the disk, 32 at once: 6 MB a second at most.
+const GIVEN_BACK: usize = 50;
+
 /// A monitor.
 #[derive(Debug)]
 pub struct Monitor {
@@ -338,6 +341,11 @@ impl Monitor {
                 break;
             }
             debug!(tasks = gone, "old tasks are deleted");
+        }
+        for _ in 0..GIVEN_BACK {
+            if index.write(|writer| writer.give_back()).await? == 0 {
+                break;
+            }
         }
         Ok(())
     }

@@ -78,8 +78,8 @@ pub struct History {
     #[schemars(with = "String")]
     pub other: Duration,
     /// How large the index may grow. Beyond it the oldest tasks that have succeeded go, then those that
-    /// were revoked, expired or rejected, and those that have failed last. Its file never shrinks: what
-    /// is freed is used again.
+    /// were revoked, expired or rejected, and those that have failed last. Its file follows: what is
+    /// freed is given back to the disk little by little, but for a tenth, which is used again.
     #[serde(with = "units::size")]
     #[schemars(with = "String")]
     pub max_size: u64,

@@ -16,6 +16,7 @@ mod prune;
 pub(super) mod resolution;
 pub(super) mod select;
 pub(super) mod series;
+mod shrink;
 pub(super) mod tasks;
 mod told;
 mod words;
@@ -133,7 +134,11 @@ impl Index {
         };
         std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
         let connection = Connection::open(&path).map_err(|error| failed(&error))?;
-        prepare(&connection).map_err(|error| failed(&error))?;
+        // Before anything is written into it, or never.
+        connection
+            .pragma_update(None, "auto_vacuum", "incremental")
+            .and_then(|()| prepare(&connection))
+            .map_err(|error| failed(&error))?;
         migrate(&connection, &path)?;
         let writer = Writer::new(connection)?;
         let (orders, taken) = mpsc::channel(ORDERS);

@@ -60,8 +60,8 @@ impl Writer {
     }
 }
 
-/// How many bytes the index holds. The file is larger: what is deleted leaves room in it, which is used
-/// again.
+/// How many bytes the index holds. The file is larger: what is deleted leaves room in it, some of which
+/// is kept for what comes next.
 fn used(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
     let number = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let pages = number("page_count")? - number("freelist_count")?;
