@@ -93,6 +93,9 @@ pub struct SentTask<'a> {
     pub root_id: &'a TaskId,
     /// The task that sent it.
     pub parent_id: Option<&'a TaskId>,
+    /// The group that it is a member of. Ours; Celery does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<&'a str>,
     /// Its name.
     pub name: &'a str,
     /// The arguments as Python shows them.
@@ -128,6 +131,9 @@ pub struct ReceivedTask<'a> {
     pub root_id: &'a TaskId,
     /// The task that sent it.
     pub parent_id: Option<&'a TaskId>,
+    /// The group that it is a member of. Ours; Celery does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<&'a str>,
     /// Attempts already made.
     pub retries: u32,
     /// Not before, as ISO 8601.

@@ -89,6 +89,7 @@ mod tests {
             kwargs: None,
             root_id: &uuid,
             parent_id: None,
+            group_id: None,
             retries: 1,
             eta: None,
             expires: None,

@@ -33,6 +33,7 @@ pub(super) struct Record {
     pub(super) state: State,
     pub(super) root: Option<String>,
     pub(super) parent: Option<String>,
+    pub(super) group: Option<String>,
     pub(super) retries: i64,
     pub(super) redelivered: i64,
     pub(super) eta: Option<Micros>,
@@ -95,6 +96,7 @@ impl Record {
             state: State::Sent,
             root: None,
             parent: None,
+            group: None,
             retries: 0,
             redelivered: 0,
             eta: None,
@@ -167,6 +169,7 @@ impl Record {
         keep(&mut self.args, &message.args);
         keep(&mut self.kwargs, &message.kwargs);
         keep(&mut self.parent, &message.parent);
+        keep(&mut self.group, &message.group);
         self.root = message.root.clone().filter(|root| *root != self.id);
         self.retries = self.retries.max(message.retries);
         self.eta = message.eta.or(self.eta);

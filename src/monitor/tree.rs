@@ -1,8 +1,8 @@
 //! The tasks of a workflow, arranged: which came of which. Pure.
 //!
 //! Workers tell of each task who its parent is. A task with one child goes on in it, as a chain does;
-//! what has several children goes on in all of them, side by side. Which of these are a group is not
-//! told.
+//! what has several children goes on in all of them, side by side. Which of these are a group
+//! Celeriac's workers tell, and Celery's do not.
 
 use super::index::TaskRow;
 use std::collections::{BTreeMap, HashSet};

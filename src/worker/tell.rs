@@ -41,6 +41,7 @@ pub(super) fn received(attempt: &Attempt, admission: &Admission, cx: &Context) {
         kwargs: given(&headers.kwargsrepr, &|| attempt.body.kwargs_repr()),
         root_id: headers.root_id.as_ref().unwrap_or(&headers.id),
         parent_id: headers.parent_id.as_ref(),
+        group_id: headers.group.as_deref(),
         retries: headers.retries,
         eta: headers.eta.map(to_iso),
         expires: headers.expires.map(to_iso),

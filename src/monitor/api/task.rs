@@ -35,6 +35,8 @@ pub(super) struct Task {
     run_s: Option<f64>,
     root_id: String,
     parent_id: Option<String>,
+    /// The group that it is a member of, as far as it is told: by Celeriac's workers, not by Celery's.
+    group_id: Option<String>,
 }
 
 /// A task with all that is known of it.
@@ -84,6 +86,7 @@ impl From<TaskRow> for Task {
             wait_s: row.wait.map(seconds),
             run_s: row.run.map(seconds),
             parent_id: row.parent,
+            group_id: row.group,
         }
     }
 }

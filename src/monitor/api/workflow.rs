@@ -11,10 +11,11 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-/// Of a workflow so many tasks are told at once.
+/// Of a workflow so many tasks are told at once, and so many groups.
 const MOST: usize = 1_000;
+const GROUPS: usize = 100;
 
 /// Tasks that came of one another.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -46,6 +47,8 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     /// Which came of which, as far as both are among the nodes.
     edges: Vec<Edge>,
+    /// The groups that the nodes are members of.
+    groups: Vec<Group>,
     /// Whether there are more tasks than these.
     truncated: bool,
 }
@@ -56,6 +59,16 @@ struct Node {
     id: String,
     name: Option<String>,
     state: &'static str,
+    group_id: Option<String>,
+}
+
+/// Tasks that belong together, as far as they are known: at most 10,000.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Group {
+    id: String,
+    tasks: i64,
+    ended: i64,
+    failed: i64,
 }
 
 /// A task that came of another.
@@ -87,16 +100,20 @@ pub(super) async fn tree(
     let found = pages.index.read(move |index| {
         let Some((task, _)) = index::tasks::one(index, &wanted)? else { return Ok(None) };
         let root = task.root.unwrap_or(task.id);
-        Ok(Some((workflows::tasks(index, &root, MOST)?, root)))
+        let tasks = workflows::tasks(index, &root, MOST)?;
+        let ids: BTreeSet<_> = tasks.iter().filter_map(|task| task.group.clone()).collect();
+        let groups = ids.into_iter().take(GROUPS).map(|id| workflows::group(index, id));
+        let groups = groups.collect::<Result<Vec<_>, _>>()?;
+        Ok(Some((tasks, root, groups)))
     });
     match found.await? {
-        Some((tasks, root)) => Ok(Json(Tree::new(tasks, root))),
+        Some((tasks, root, groups)) => Ok(Json(Tree::new(tasks, root, groups))),
         None => Err(Problem::not_found(format!("nothing was told of a task {id}"))),
     }
 }
 
 impl Tree {
-    fn new(tasks: Vec<TaskRow>, root_id: String) -> Self {
+    fn new(tasks: Vec<TaskRow>, root_id: String, groups: Vec<workflows::Group>) -> Self {
         let known: HashSet<_> = tasks.iter().map(|task| task.id.as_str()).collect();
         let edge = |task: &TaskRow| {
             let from = task.parent.clone().filter(|parent| known.contains(parent.as_str()))?;
@@ -104,9 +121,20 @@ impl Tree {
         };
         let edges = tasks.iter().filter_map(edge).collect();
         let truncated = tasks.len() >= MOST;
-        let node =
-            |task: TaskRow| Node { id: task.id, name: task.name, state: task.state.as_str() };
-        Self { root_id, edges, truncated, nodes: tasks.into_iter().map(node).collect() }
+        let node = |task: TaskRow| Node {
+            id: task.id,
+            name: task.name,
+            state: task.state.as_str(),
+            group_id: task.group,
+        };
+        let group = |it: workflows::Group| Group {
+            id: it.id,
+            tasks: it.counts.tasks,
+            ended: it.counts.ended,
+            failed: it.counts.bad,
+        };
+        let groups = groups.into_iter().map(group).collect();
+        Self { root_id, edges, groups, truncated, nodes: tasks.into_iter().map(node).collect() }
     }
 }
 

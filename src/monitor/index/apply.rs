@@ -155,6 +155,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         state: State::of_code(row.get("state")?),
         root: row.get("root")?,
         parent: row.get("parent")?,
+        group: row.get("group_id")?,
         retries: row.get("retries")?,
         redelivered: row.get("redelivered")?,
         eta: row.get("eta")?,
@@ -197,12 +198,13 @@ fn keep(transaction: &Transaction<'_>, task: &mut Loaded) -> rusqlite::Result<()
     // A row that is replaced keeps its number.
     let mut write = transaction.prepare_cached(
         "INSERT INTO task VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-                                  ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26)
+                                  ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
          ON CONFLICT (n) DO UPDATE SET
              name = ?3, queue = ?4, worker = ?5, state = ?6, root = ?7, parent = ?8, retries = ?9,
              redelivered = ?10, eta = ?11, expires = ?12, sent = ?13, received = ?14, started = ?15,
              ended = ?16, changed = ?17, clock = ?18, wait = ?19, run = ?20, args = ?21,
-             kwargs = ?22, result = ?23, error = ?24, failure = ?25, resolved = ?26",
+             kwargs = ?22, result = ?23, error = ?24, failure = ?25, resolved = ?26,
+             group_id = ?27",
     )?;
     write.execute(params![
         record.n,
@@ -231,6 +233,7 @@ fn keep(transaction: &Transaction<'_>, task: &mut Loaded) -> rusqlite::Result<()
         record.error,
         record.failure,
         record.resolved,
+        record.group,
     ])?;
     let n = match record.n {
         Some(n) => n,

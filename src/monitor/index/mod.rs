@@ -39,11 +39,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 const FILE: &str = "monitor.sqlite";
 
 /// Each brings the schema one step further; the file knows how many it has seen.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("operations.sql"),
     include_str!("resolution.sql"),
     include_str!("depths.sql"),
+    include_str!("groups.sql"),
 ];
 
 /// So many questions are answered at once.

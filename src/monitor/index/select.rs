@@ -38,6 +38,7 @@ pub(crate) static FIELDS: Fields = Fields::new(&[
     Field::new("id", ID),
     Field::new("root", ID),
     Field::new("parent", ID),
+    Field::new("group", ID),
     Field::new("sig", Kind::Number),
     Field::new("resolved", Kind::Truth),
     Field::new("received", Kind::Time),

@@ -21,6 +21,7 @@ pub(in super::super) struct TaskRow {
     pub(in super::super) state: State,
     pub(in super::super) root: Option<String>,
     pub(in super::super) parent: Option<String>,
+    pub(in super::super) group: Option<String>,
     pub(in super::super) retries: i64,
     pub(in super::super) redelivered: i64,
     pub(in super::super) eta: Option<Micros>,
@@ -62,7 +63,7 @@ const NEAR: i64 = 10_000;
 
 const COLUMNS: &str = "n, task.id AS id, name.text AS name, queue.text AS queue,
     worker.text AS worker, state, root, parent, retries, redelivered, eta, expires, sent, received,
-    started, ended, changed, clock, wait, run, args, kwargs, result, error, failure, resolved";
+    started, ended, changed, clock, wait, run, args, kwargs, result, error, failure, resolved, group_id";
 
 const JOINS: &str = "LEFT JOIN word AS name ON name.id = task.name
     LEFT JOIN word AS queue ON queue.id = task.queue
@@ -209,6 +210,7 @@ fn task(row: &Row<'_>) -> rusqlite::Result<TaskRow> {
         state: State::of_code(row.get("state")?),
         root: row.get("root")?,
         parent: row.get("parent")?,
+        group: row.get("group_id")?,
         retries: row.get("retries")?,
         redelivered: row.get("redelivered")?,
         eta: row.get("eta")?,
@@ -299,6 +301,7 @@ impl TaskRow {
             state,
             root: None,
             parent: None,
+            group: None,
             retries: 0,
             redelivered: 0,
             eta: None,

@@ -4,8 +4,8 @@ use super::super::change::Micros;
 use super::super::state::State;
 use super::IndexError;
 use super::tasks::{self, TaskRow};
-use rusqlite::Connection;
 use rusqlite::types::Value;
+use rusqlite::{Connection, Row};
 
 /// Roots are looked for among so many tasks at once.
 const WINDOW: i64 = 20_000;
@@ -28,6 +28,25 @@ pub(in super::super) struct Workflow {
     pub(in super::super) changed: Micros,
     /// The place of its newest task.
     last: i64,
+}
+
+/// How far tasks that belong together are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Counts {
+    /// Tasks that are known.
+    pub(in super::super) tasks: i64,
+    /// Of those, what has ended, and what of it ended badly.
+    pub(in super::super) ended: i64,
+    pub(in super::super) bad: i64,
+    /// When something was last told of one of them.
+    pub(in super::super) changed: Micros,
+}
+
+/// A group: tasks that were sent side by side, as far as workers tell.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) struct Group {
+    pub(in super::super) id: String,
+    pub(in super::super) counts: Counts,
 }
 
 /// A part of the list of workflows.
@@ -76,19 +95,7 @@ pub(in super::super) fn list(
 }
 
 fn workflow(connection: &Connection, root: String, last: i64) -> Result<Workflow, IndexError> {
-    let codes = |is: fn(&State) -> bool| -> String {
-        let codes = State::ALL.iter().filter(|state| is(state));
-        codes.map(|state| state.code().to_string()).collect::<Vec<_>>().join(", ")
-    };
-    let (open, bad) = (codes(|it| it.is_open()), codes(|it| !it.is_open() && it.is_bad()));
-    let mut count = connection.prepare_cached(&format!(
-        "SELECT count(*), count(*) FILTER (WHERE state NOT IN ({open})),
-                count(*) FILTER (WHERE state IN ({bad})), max(changed)
-         FROM (SELECT state, changed FROM task WHERE root = ?1 LIMIT {COUNTED})"
-    ))?;
-    let counts =
-        count.query_row([&root], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
-    let (tasks, ended, bad, changed): (i64, i64, i64, Micros) = counts;
+    let Counts { tasks, ended, bad, changed } = counts(connection, "root", &root)?;
     let first = tasks::list(connection, ("id = ?", vec![Value::Text(root.clone())]), None, 1)?;
     let first = first.tasks.into_iter().next();
     let own = |is: fn(&State) -> bool| i64::from(first.as_ref().is_some_and(|it| is(&it.state)));
@@ -103,6 +110,45 @@ fn workflow(connection: &Connection, root: String, last: i64) -> Result<Workflow
     })
 }
 
+/// How far the tasks are of which `column` is `id`.
+fn counts(connection: &Connection, column: &'static str, id: &str) -> Result<Counts, IndexError> {
+    let codes = |is: fn(&State) -> bool| -> String {
+        let codes = State::ALL.iter().filter(|state| is(state));
+        codes.map(|state| state.code().to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let (open, bad) = (codes(|it| it.is_open()), codes(|it| !it.is_open() && it.is_bad()));
+    let mut count = connection.prepare_cached(&format!(
+        "SELECT count(*), count(*) FILTER (WHERE state NOT IN ({open})),
+                count(*) FILTER (WHERE state IN ({bad})), coalesce(max(changed), 0)
+         FROM (SELECT state, changed FROM task WHERE {column} = ?1 LIMIT {COUNTED})"
+    ))?;
+    let counts = |row: &Row<'_>| {
+        let (tasks, ended, bad, changed) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok(Counts { tasks, ended, bad, changed })
+    };
+    Ok(count.query_row([id], counts)?)
+}
+
+/// How far a group is.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn group(connection: &Connection, id: String) -> Result<Group, IndexError> {
+    Ok(Group { counts: counts(connection, "group_id", &id)?, id })
+}
+
+/// The members of a group, the oldest first: at most `limit`, the first ones.
+///
+/// # Errors
+/// When the index cannot be read.
+pub(in super::super) fn members(
+    connection: &Connection,
+    group: &str,
+    limit: usize,
+) -> Result<Vec<TaskRow>, IndexError> {
+    oldest(connection, "group_id", group, limit)
+}
+
 /// The tasks of a workflow, the oldest first: at most `limit`, the first ones.
 ///
 /// # Errors
@@ -112,18 +158,28 @@ pub(in super::super) fn tasks(
     root: &str,
     limit: usize,
 ) -> Result<Vec<TaskRow>, IndexError> {
-    let of = |condition: &str, limit| {
-        let parameters = vec![Value::Text(root.to_owned())];
-        Ok::<_, IndexError>(tasks::list(connection, (condition, parameters), None, limit)?.tasks)
-    };
+    let own = ("id = ?", vec![Value::Text(root.to_owned())]);
+    let mut all = tasks::list(connection, own, None, 1)?.tasks;
+    all.extend(oldest(connection, "root", root, limit)?);
+    Ok(all)
+}
+
+/// The first tasks of which `column` is `id`, at most `limit`.
+fn oldest(
+    connection: &Connection,
+    column: &'static str,
+    id: &str,
+    limit: usize,
+) -> Result<Vec<TaskRow>, IndexError> {
     // The numbered parameter is the only one; those behind it are counted on.
     let first = format!(
-        "root = ?1 AND n <= ifnull(
-             (SELECT n FROM task WHERE root = ?1 ORDER BY n LIMIT 1 OFFSET {}), {})",
+        "{column} = ?1 AND n <= ifnull(
+             (SELECT n FROM task WHERE {column} = ?1 ORDER BY n LIMIT 1 OFFSET {}), {})",
         limit.saturating_sub(1),
         i64::MAX
     );
-    let mut all = of("id = ?", 1)?;
-    all.extend(of(&first, limit)?.into_iter().rev());
-    Ok(all)
+    let parameters = vec![Value::Text(id.to_owned())];
+    let mut found = tasks::list(connection, (&first, parameters), None, limit)?.tasks;
+    found.reverse();
+    Ok(found)
 }

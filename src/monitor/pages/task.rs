@@ -4,6 +4,7 @@ use super::super::access::Person;
 use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index::failures::FailureRow;
+use super::super::index::workflows::Group;
 use super::super::index::{self, AttemptRow, IndexError, TaskRow};
 use super::super::settings::Role;
 use super::super::state::State;
@@ -12,14 +13,19 @@ use super::frame::{Facts, Frame, Place};
 use super::shown::{self, Html};
 use super::tasks::address;
 use super::trouble::Trouble;
-use super::workflows::{DRAWN, Drawn};
+use super::workflows::{DRAWN, Drawn, Groups, progress};
 use super::{Answer, draw, page};
 use askama::Template;
 use axum::extract::{Path, State as Given};
 use rusqlite::Connection;
+use std::collections::BTreeSet;
 
 /// Longer values are folded, in bytes.
 const FOLDED: usize = 1_000;
+
+/// So many groups are counted of a workflow, and so many members of a group are drawn.
+const GROUPS: usize = 50;
+const MEMBERS: usize = 50;
 
 #[derive(Template)]
 #[template(path = "task.html")]
@@ -39,6 +45,8 @@ struct Page {
     values: Vec<Fact>,
     facts: Vec<Fact>,
     workflow: Option<Drawn>,
+    /// The group that it is a member of, where nothing sent them that is known.
+    group: Option<Drawn>,
 }
 
 /// A term and what is known of it.
@@ -66,6 +74,9 @@ struct Found {
     attempts: Vec<AttemptRow>,
     /// It and what has the same root, the oldest first.
     workflow: Vec<TaskRow>,
+    /// How far the groups are that are in it, and its own with its members.
+    groups: Groups,
+    group: Option<(Group, Vec<TaskRow>)>,
     failure: Option<FailureRow>,
     /// Whether its message is in the archive, to be run again.
     is_archived: bool,
@@ -97,8 +108,19 @@ pub(super) async fn show(
         times: times(task, now),
         attempts: found.attempts.iter().rev().enumerate().map(Attempt::new).collect(),
         values: values(task),
-        facts: facts(task, found.failure.as_ref(), now),
-        workflow: Drawn::new(&found.workflow, task.root.as_deref().unwrap_or(&task.id), &task.id),
+        facts: facts(task, &found, now),
+        workflow: Drawn::new(
+            &found.workflow,
+            &found.groups,
+            task.root.as_deref().unwrap_or(&task.id),
+            &task.id,
+        ),
+        // Below a parent it stands in the workflow.
+        group: found
+            .group
+            .as_ref()
+            .filter(|_| task.parent.is_none())
+            .map(|(group, members)| Drawn::group(group, members, &task.id)),
     })
 }
 
@@ -127,11 +149,24 @@ fn find(connection: &Connection, id: &str, now: Micros) -> Result<Option<Found>,
     let Some((task, attempts)) = index::tasks::one(connection, id)? else { return Ok(None) };
     let root = task.root.as_deref().unwrap_or(&task.id);
     let workflow = index::workflows::tasks(connection, root, DRAWN)?;
+    let ids: BTreeSet<_> = workflow.iter().filter_map(|task| task.group.clone()).collect();
+    let groups = ids.into_iter().take(GROUPS).map(|id| {
+        let group = index::workflows::group(connection, id)?;
+        Ok((group.id, group.counts))
+    });
+    let groups = groups.collect::<Result<Groups, IndexError>>()?;
+    let group = match task.group.clone() {
+        Some(id) => {
+            let members = index::workflows::members(connection, &id, MEMBERS)?;
+            Some((index::workflows::group(connection, id)?, members))
+        }
+        None => None,
+    };
     let failure =
         task.failure.map(|id| index::failures::failure(connection, id)).transpose()?.flatten();
     let is_archived = index::dead::has(connection, id)?;
     let facts = Facts::read(connection, now)?;
-    Ok(Some(Found { facts, task, attempts, workflow, failure, is_archived }))
+    Ok(Some(Found { facts, task, attempts, workflow, groups, group, failure, is_archived }))
 }
 
 /// What there is to say beside the state.
@@ -191,14 +226,19 @@ fn value(text: Option<&str>) -> Html {
     })
 }
 
-fn facts(task: &TaskRow, failure: Option<&FailureRow>, now: Micros) -> Vec<Fact> {
+fn facts(task: &TaskRow, found: &Found, now: Micros) -> Vec<Fact> {
     let mut facts = vec![
         Fact::new("Queue", shown::some(task.queue.as_deref(), |it| to("queues", it))),
         Fact::new("Worker", shown::some(task.worker.as_deref(), |it| to("workers", it))),
         Fact::new("Retries", Html::text(&shown::count(task.retries))),
         Fact::new("Lost with a worker", Html::text(&times_over(task.redelivered))),
     ];
-    if let Some(failure) = failure {
+    if let Some((group, _)) = &found.group {
+        let filter = format!("group:{}", crate::filter::quoted(&group.id));
+        let link = Html::link(&address(&filter, None), &progress(group.counts));
+        facts.push(Fact::new("Group", link));
+    }
+    if let Some(failure) = &found.failure {
         let all = shown::counted(failure.count, "failure", "failures");
         let same = Html::link(&address(&format!("sig:{}", failure.id), None), &all);
         facts.push(Fact::new("Same error", same));

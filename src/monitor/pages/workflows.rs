@@ -3,7 +3,7 @@
 use super::super::change::{Micros, micros};
 use super::super::http::Pages;
 use super::super::index::TaskRow;
-use super::super::index::workflows::{self, Workflow};
+use super::super::index::workflows::{self, Counts, Group, Workflow};
 use super::super::state::State;
 use super::super::tree::{Branch, branches};
 use super::frame::{Facts, Frame, Place};
@@ -13,6 +13,7 @@ use super::{Answer, Asking, page};
 use askama::Template;
 use axum::extract::{Query, State as Given};
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 /// A page has so many rows.
@@ -105,9 +106,28 @@ pub(super) struct Drawn {
     pub(super) tree: Html,
 }
 
+/// How far the groups are that are drawn, by their ids.
+pub(super) type Groups = HashMap<String, Counts>;
+
 impl Drawn {
+    /// The members of a group, on the page of `own`.
+    pub(super) fn group(group: &Group, members: &[TaskRow], own: &str) -> Self {
+        let mut tree = String::from("<ul>");
+        for task in members {
+            tree.push_str("<li>");
+            write_task(task, own, &mut tree);
+            tree.push_str("</li>");
+        }
+        tree.push_str("</ul>");
+        Self {
+            status: progress(group.counts),
+            all: address(&format!("group:{}", crate::filter::quoted(&group.id)), None),
+            tree: Html::safe(tree),
+        }
+    }
+
     /// The tasks of the root `root`, on the page of `own`; `None` where there is but one.
-    pub(super) fn new(tasks: &[TaskRow], root: &str, own: &str) -> Option<Self> {
+    pub(super) fn new(tasks: &[TaskRow], groups: &Groups, root: &str, own: &str) -> Option<Self> {
         if tasks.len() < 2 {
             return None;
         }
@@ -116,7 +136,7 @@ impl Drawn {
         let more = if tasks.len() >= DRAWN { "the first " } else { "" };
         let mut tree = String::new();
         for branch in branches(tasks) {
-            write_branch(&branch, own, 0, &mut tree);
+            write_branch(&branch, (groups, own), 0, &mut tree);
         }
         Some(Self {
             status: format!("{} of {more}{all} ended", shown::count(ended)),
@@ -126,26 +146,48 @@ impl Drawn {
     }
 }
 
-fn write_branch(branch: &Branch<'_>, own: &str, depth: usize, out: &mut String) {
+/// How far a group is, in words.
+pub(super) fn progress(counts: Counts) -> String {
+    let all = shown::counted(counts.tasks, "task", "tasks");
+    let bad = if counts.bad > 0 {
+        format!(", {} badly", shown::count(counts.bad))
+    } else {
+        String::new()
+    };
+    format!("{} of {all} ended{bad}", shown::count(counts.ended))
+}
+
+/// What is known of groups, and whose page it is.
+type Around<'a> = (&'a Groups, &'a str);
+
+fn write_branch(branch: &Branch<'_>, around: Around<'_>, depth: usize, out: &mut String) {
     out.push_str("<ol>");
     for (at, task) in branch.tasks.iter().enumerate() {
         out.push_str("<li>");
-        write_task(task, own, out);
+        write_task(task, around.1, out);
         if at + 1 == branch.tasks.len() && !branch.forks.is_empty() {
-            write_forks(branch, own, depth, out);
+            write_forks(branch, around, depth, out);
         }
         out.push_str("</li>");
     }
     out.push_str("</ol>");
 }
 
-fn write_forks(branch: &Branch<'_>, own: &str, depth: usize, out: &mut String) {
+fn write_forks(branch: &Branch<'_>, around: Around<'_>, depth: usize, out: &mut String) {
     let drawn = if depth < DEEPEST { BRANCHES } else { 0 };
     out.push_str("<ul>");
-    for fork in branch.forks.iter().take(drawn) {
-        out.push_str("<li>");
-        write_branch(fork, own, depth + 1, out);
-        out.push_str("</li>");
+    for (group, forks) in together(branch.forks.iter().take(drawn)) {
+        if let Some(group) = group {
+            write_group(group, around.0, out);
+        }
+        for fork in forks {
+            out.push_str("<li>");
+            write_branch(fork, around, depth + 1, out);
+            out.push_str("</li>");
+        }
+        if group.is_some() {
+            out.push_str("</ul></li>");
+        }
     }
     if let Some(last) = branch.tasks.last()
         && branch.forks.len() > drawn
@@ -157,6 +199,36 @@ fn write_forks(branch: &Branch<'_>, own: &str, depth: usize, out: &mut String) {
             write!(out, "<li class=\"soft\">{}</li>", Html::link(&address(&filter, None), &more));
     }
     out.push_str("</ul>");
+}
+
+/// The members of a group stand together, where the first of them is.
+fn together<'a, 'b>(
+    forks: impl Iterator<Item = &'b Branch<'a>>,
+) -> Vec<(Option<&'a str>, Vec<&'b Branch<'a>>)>
+where
+    'a: 'b,
+{
+    let mut sets: Vec<(Option<&str>, Vec<&Branch<'_>>)> = Vec::new();
+    for fork in forks {
+        // A chain that is a member says so in its last task.
+        let group = fork.tasks.iter().find_map(|task| task.group.as_deref());
+        match sets.iter_mut().find(|(known, _)| group.is_some() && *known == group) {
+            Some((_, forks)) => forks.push(fork),
+            None => sets.push((group, vec![fork])),
+        }
+    }
+    sets
+}
+
+/// Begins a group.
+fn write_group(group: &str, groups: &Groups, out: &mut String) {
+    let filter = format!("group:{}", crate::filter::quoted(group));
+    let far = groups.get(group).map_or(String::new(), |counts| progress(*counts));
+    let _ = write!(
+        out,
+        "<li><span class=\"node\">{} <span class=\"soft\">{far}</span></span><ul>",
+        Html::link(&address(&filter, None), "group")
+    );
 }
 
 fn write_task(task: &TaskRow, own: &str, out: &mut String) {
@@ -173,4 +245,41 @@ fn write_task(task: &TaskRow, own: &str, out: &mut String) {
         "<span class=\"node\">{} {link} <span class=\"soft\">{ran}</span></span>",
         shown::state(task.state)
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(id: &str, parent: Option<&str>, group: Option<&str>) -> TaskRow {
+        let (parent, group) = (parent.map(str::to_owned), group.map(str::to_owned));
+        TaskRow {
+            id: id.to_owned(),
+            name: Some(id.to_owned()),
+            parent,
+            group,
+            ..TaskRow::of(State::Sent)
+        }
+    }
+
+    #[test]
+    fn the_members_of_a_group_stand_together_under_it() {
+        let tasks = [
+            task("first", None, None),
+            task("one", Some("first"), Some("<g>")),
+            task("beside", Some("first"), None),
+            task("two", Some("first"), None),
+            task("two-then", Some("two"), Some("<g>")),
+        ];
+        let counts = Counts { tasks: 2, ended: 1, bad: 1, changed: 0 };
+        let groups = Groups::from([("<g>".to_owned(), counts)]);
+        let drawn = Drawn::new(&tasks, &groups, "first", "one").unwrap().tree.to_string();
+        assert_eq!(drawn.matches("1 of 2 tasks ended, 1 badly").count(), 1, "{drawn}");
+        assert!(!drawn.contains("<g>"), "{drawn}");
+        let at = |name: &str| drawn.find(&format!(">{name}<")).unwrap();
+        assert!(at("group") < at("one") && at("one") < at("two-then"), "{drawn}");
+        assert!(at("two-then") < at("beside"), "a chain is a member as a whole: {drawn}");
+        let opened = drawn.matches("<ul>").count();
+        assert_eq!(opened, drawn.matches("</ul>").count(), "{drawn}");
+    }
 }

@@ -3,7 +3,9 @@
 use super::Shown;
 use super::scene::{HOSTILE, Scene};
 use crate::rig::{Rig, eventually};
+use celeriac::canvas::group;
 use celeriac::config::Config;
+use celeriac::protocol::Signature;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -279,7 +281,10 @@ async fn a_workflow_is_a_tree_on_each_of_its_pages_and_has_its_progress_in_a_lis
     let page = scene.page("/tasks/flow-c-0000").await;
     let tree = page.split("class=\"tree\"").nth(1).unwrap().split("</section>").next().unwrap();
     assert!(page.contains("3 of 4 tasks ended"), "{page}");
-    let places: Vec<_> = ["flow.a", "flow.b", "<ul>", "aria-current=\"true\">flow.c<", "flow.d"]
+    let group = "href=\"/tasks?q=group:flow-group\">group</a>";
+    let far = "1 of 2 tasks ended";
+    let own = "aria-current=\"true\">flow.c<";
+    let places: Vec<_> = ["flow.a", "flow.b", "<ul>", group, far, own, "flow.d"]
         .map(|part| tree.find(part).unwrap_or_else(|| panic!("{part}: {tree}")))
         .into();
     assert!(places.is_sorted(), "{tree}");
@@ -299,6 +304,37 @@ async fn a_workflow_is_a_tree_on_each_of_its_pages_and_has_its_progress_in_a_lis
     let edges: Vec<_> =
         tree["edges"].as_array().unwrap().iter().map(|it| it["to"].clone()).collect();
     assert_eq!(edges, ["flow-b-0000", "flow-c-0000", "flow-d-0000"], "{tree}");
+    let group = json!({"id": "flow-group", "tasks": 2, "ended": 1, "failed": 0});
+    assert_eq!(tree["groups"], json!([group]), "{tree}");
+    scene.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_is_a_unit_with_its_members_and_how_many_have_ended() {
+    let scene = Scene::start().await;
+    let call = |name: &str| Signature::call(name, &(1,)).unwrap().queue("default");
+    let all = group([call("shop.wait"), call("shop.add"), call("shop.add")]);
+    let _handle = scene.worker.app.client().apply::<serde_json::Value>(all).await.unwrap();
+    let list = async |filter: &str| {
+        let found = scene.monitor.get(&format!("/api/v1/tasks?q={filter}")).await;
+        found["items"].as_array().unwrap().clone()
+    };
+    eventually("two of them to end", async || {
+        list("state:success").await.len() == 2 && list("state:started").await.len() == 1
+    })
+    .await;
+    let waits = &list("name:shop.wait").await[0];
+    let (id, own) = (waits["id"].as_str().unwrap(), waits["group_id"].as_str().unwrap());
+    assert_eq!(list(&format!("group:{own}")).await.len(), 3);
+    let page = scene.page(&format!("/tasks/{id}")).await;
+    let panel = page.split("id=\"h-group\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(panel.contains("2 of 3 tasks ended"), "{panel}");
+    assert_eq!(panel.matches(">shop.add</a>").count(), 2, "{panel}");
+    let tree = scene.monitor.get(&format!("/api/v1/tasks/{id}/tree")).await;
+    let group = json!({"id": own, "tasks": 3, "ended": 2, "failed": 0});
+    assert_eq!(tree["groups"], json!([group]), "{tree}");
+    let alone = scene.run("shop.add", &(1, 2), "SUCCESS").await;
+    assert!(!scene.page(&format!("/tasks/{alone}")).await.contains("h-group"));
     scene.stop().await;
 }
 

@@ -80,7 +80,7 @@ impl Scene {
         assert!(told.await.unwrap().await.unwrap().is_ack());
     }
 
-    /// Tells of a workflow: `a`, then `b`, then `c` and `d` side by side, of which `d` still waits.
+    /// Tells of a workflow: `a`, then `b`, then the group of `c` and `d`, of which `d` still waits.
     pub(super) async fn tell_of_a_workflow(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         let mut clock = 0;
@@ -102,8 +102,11 @@ impl Scene {
             };
             let (root, parent) = (of("a"), parent.map(of));
             let name = format!("flow.{id}");
-            tell("task-received", json!({"name": name, "root_id": root, "parent_id": parent}))
-                .await;
+            let mut received = json!({"name": name, "root_id": root, "parent_id": parent});
+            if matches!(id, "c" | "d") {
+                received["group_id"] = "flow-group".into();
+            }
+            tell("task-received", received).await;
             if ends {
                 tell("task-started", json!({})).await;
                 tell("task-succeeded", json!({"result": "1", "runtime": 0.5})).await;

@@ -19,6 +19,7 @@ pub(super) fn clause(term: &Term, ask: Ask) -> Clause {
         ("id", _) => each(&|value| id("id", value)),
         ("root", _) => each(&|value| below(value, ask.look)),
         ("parent", _) => each(&|value| id("parent", value)),
+        ("group", _) => each(&|value| id("group_id", value)),
         ("error", _) => each(&failed::with),
         ("sig", _) => each(&failed::like),
         ("resolved", _) => each(&|value| failed::resolved(value, ask.look)),

@@ -103,7 +103,7 @@ const CARD: Task = Task {
 /// An index with these tasks, the first with the number 1.
 fn index(tasks: &[Task]) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
-    connection.execute_batch(include_str!("../schema.sql")).unwrap();
+    super::super::MIGRATIONS.iter().for_each(|it| connection.execute_batch(it).unwrap());
     for (n, task) in (1..).zip(tasks) {
         add(&connection, n, task);
     }
@@ -324,6 +324,7 @@ fn what_is_said_to_have_an_index_uses_it() {
         ("id:a279a6", "sqlite_autoindex_task_1"),
         ("root:a279a6", "task_root"),
         ("parent:a279a6", "task_parent"),
+        ("group:a279a6", "task_group"),
         ("sig:17", "task_failure"),
         ("resolved:no", "task_failure"),
         ("since:2h", "task_changed"),
