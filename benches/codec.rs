@@ -63,14 +63,14 @@ fn typed(format: Format, limits: &Limits) {
     compare(
         &format!("typed {} (i64, i64)", format.name()),
         || bare_args::<Args>(format, numbers.raw_args()),
-        || add::read(Given::new(add::NAME, &numbers)).expect("two integers"),
+        || Given::new(add::NAME, &numbers).read::<add>().expect("two integers"),
     );
     let args = ("ada@example.org", 42, ["welcome", "new"], true);
     let letter = parse(Body::encode(format, &args, &(), &nothing).expect("plain values"));
     compare(
         &format!("typed {} four arguments", format.name()),
         || bare_args::<(String, u64, Vec<String>, bool)>(format, letter.raw_args()),
-        || mail::read(Given::new(mail::NAME, &letter)).expect("four arguments"),
+        || Given::new(mail::NAME, &letter).read::<mail>().expect("four arguments"),
     );
 }
 

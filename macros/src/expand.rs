@@ -115,12 +115,12 @@ fn task_impl(options: &TaskOptions, function: &Function) -> TokenStream {
     let kinds: Vec<_> = arguments.iter().map(|(_, kind)| kind).collect();
     let reads = arguments.iter().enumerate().map(|(index, (argument, kind))| {
         match &argument.default {
-            None => quote_spanned!(kind.span()=> given.required::<#kind>(#index)?),
+            None => quote_spanned!(kind.span()=> from.required::<#kind>(#index)?),
             Some(Fallback::OfType) => {
-                quote_spanned!(kind.span()=> given.or::<#kind>(#index, ::core::default::Default::default)?)
+                quote_spanned!(kind.span()=> from.or::<#kind>(#index, ::core::default::Default::default)?)
             }
             Some(Fallback::Value(value)) => {
-                quote_spanned!(kind.span()=> given.or::<#kind>(#index, || #value)?)
+                quote_spanned!(kind.span()=> from.or::<#kind>(#index, || #value)?)
             }
         }
     });
@@ -154,11 +154,10 @@ fn task_impl(options: &TaskOptions, function: &Function) -> TokenStream {
                 ::celeriac::task::Written::#written
             }
 
-            #[allow(unused_mut, unused_variables)]
-            fn read(
-                given: ::celeriac::task::Given<'_>,
-            ) -> ::core::result::Result<Self::Args, ::celeriac::task::ArgumentError> {
-                let mut given = given.bind(Self::PARAMS)?;
+            #[allow(unused_variables)]
+            fn read<R: ::celeriac::task::ReadArguments>(
+                from: &mut R,
+            ) -> ::core::result::Result<Self::Args, R::Error> {
                 ::core::result::Result::Ok((#(#reads,)*))
             }
         }

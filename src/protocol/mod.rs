@@ -26,7 +26,7 @@ mod unreadable;
 mod v1;
 mod value;
 
-pub use body::{ArgumentReader, Body};
+pub use body::{ArgumentReader, Body, ListReader, Unread};
 pub use bytes::Bytes;
 pub use compression::Compression;
 pub use delayed::delayed_routing_key;

@@ -15,6 +15,6 @@ pub use settings::{
     Stdin, TaskSettings, Tasks,
 };
 pub use typed::{
-    Argument, ArgumentError, Bound, Erased, Given, Message, Param, Task, Written, dotted,
+    Argument, ArgumentError, Erased, Given, Message, Param, ReadArguments, Task, Written, dotted,
     dotted_len,
 };

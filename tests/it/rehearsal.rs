@@ -9,7 +9,7 @@ use celeriac::handler::{Failure, Output, Registry, TaskContext, TaskError};
 use celeriac::prelude::task;
 use celeriac::publisher::{Call, SendOptions};
 use celeriac::task::{
-    Argument, ArgumentError, Given, Param, RetryPolicy, Task, TaskOptions, TaskSettings, Written,
+    Argument, Param, ReadArguments, RetryPolicy, Task, TaskOptions, TaskSettings, Written,
 };
 use celeriac::testing::TestWorker;
 use celeriac::topology::QueueTable;
@@ -37,9 +37,8 @@ impl Task for Add {
         Written::Positional(vec![a.erased(), b.erased()])
     }
 
-    fn read(given: Given<'_>) -> Result<Self::Args, ArgumentError> {
-        let mut given = given.bind(Self::PARAMS)?;
-        Ok((given.required(0)?, given.required(1)?))
+    fn read<R: ReadArguments>(from: &mut R) -> Result<Self::Args, R::Error> {
+        Ok((from.required(0)?, from.required(1)?))
     }
 }
 

@@ -62,7 +62,7 @@ impl App {
     ///
     /// When the app is not in memory, or a call does not fit the task.
     pub fn sent<T: Task>(&self) -> Vec<T::Args> {
-        let read = |sent: SentTask| match T::read(Given::new(T::NAME, &sent.body)) {
+        let read = |sent: SentTask| match Given::new(T::NAME, &sent.body).read::<T>() {
             Ok(args) => args,
             Err(error) => panic!("task {} of id {}: {error}", T::NAME, sent.headers.id),
         };

@@ -39,7 +39,7 @@ impl Definition {
     /// The task `T` with a body of its own. `identity` is what the body is.
     pub(super) fn new<T: Task>(needs: Vec<Need>, identity: TypeId, start: Start) -> Self {
         let (options, layers) = (T::options(), Vec::new());
-        let fits = |given: Given<'_>| T::read(given).map(drop);
+        let fits = |given: Given<'_>| given.read::<T>().map(drop);
         Self { name: T::NAME, options, params: T::PARAMS, needs, layers, start, fits, identity }
     }
 

@@ -76,7 +76,7 @@ impl Invocation {
     /// A rejection that names the argument which does not fit: no repetition could mend it.
     pub fn arguments<T: Task>(&self) -> Result<T::Args, Failure> {
         let given = Given::new(&self.cx.headers.task, &self.body);
-        T::read(given).map_err(|error| Failure::argument(error.to_string()))
+        given.read::<T>().map_err(|error| Failure::argument(error.to_string()))
     }
 
     /// Runs an async body.

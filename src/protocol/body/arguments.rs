@@ -1,18 +1,17 @@
 //! Reading the arguments of a body one by one, each into a type of its own.
 
 use super::{Body, EMPTY_LIST, EMPTY_MAP, Part};
-use crate::protocol::format::{MessagePackReader, msgpack};
 use crate::protocol::scan::{Items, Span};
 use crate::protocol::{DecodeError, Format, Limits};
 use serde::de::DeserializeOwned;
 
-/// The arguments of one call, taken one by one: first by position, then by name.
+/// The arguments of one call, taken one by one, by position and by name.
 ///
 /// What went wrong with one argument is told about that argument alone, and what each is decoded
 /// into is chosen by whoever takes it.
 #[derive(Debug)]
 pub struct ArgumentReader<'a> {
-    positional: Positional<'a>,
+    positional: Vec<Encoded<'a>>,
     named: Vec<Named<'a>>,
 }
 
@@ -31,22 +30,6 @@ struct Encoded<'a> {
     odd: Option<DecodeError>,
 }
 
-/// The list of positional arguments.
-struct Positional<'a> {
-    body: &'a Body,
-    taken: usize,
-    source: Source<'a>,
-}
-
-enum Source<'a> {
-    /// One decoder runs through the whole list: nothing is looked at twice.
-    MessagePack { reader: MessagePackReader<'a>, count: usize },
-    /// The same, with what is left of the list from its next item on.
-    Json { rest: &'a [u8], count: usize },
-    /// There is a number that no Rust type takes unchanged, so that each item is looked at first.
-    Odd(Vec<Span>),
-}
-
 impl Body {
     /// The arguments, to be taken one by one.
     ///
@@ -54,14 +37,21 @@ impl Body {
     ///
     /// When the name of an argument is no text.
     pub fn arguments(&self) -> Result<ArgumentReader<'_>, DecodeError> {
-        Ok(ArgumentReader { positional: Positional::new(self), named: self.named()? })
+        Ok(ArgumentReader { positional: self.positional(), named: self.named()? })
+    }
+
+    pub(super) fn names_nothing(&self) -> bool {
+        self.part(&self.kwargs, EMPTY_MAP) == EMPTY_MAP.encoded(self.format)
+    }
+
+    fn positional(&self) -> Vec<Encoded<'_>> {
+        let bytes = self.part(&self.args, EMPTY_LIST);
+        let items = spans(self.format, bytes);
+        items.iter().map(|item| self.encoded("args", bytes, item)).collect()
     }
 
     fn named(&self) -> Result<Vec<Named<'_>>, DecodeError> {
         let bytes = self.part(&self.kwargs, EMPTY_MAP);
-        if bytes == EMPTY_MAP.encoded(self.format) {
-            return Ok(Vec::new());
-        }
         let spans = spans(self.format, bytes);
         let entries = spans.chunks_exact(2).map(|entry| {
             let (key, value) = (&entry[0], &entry[1]);
@@ -71,7 +61,7 @@ impl Body {
         entries.collect()
     }
 
-    fn part(&self, part: &Part, empty: super::Empty) -> &[u8] {
+    pub(super) fn part(&self, part: &Part, empty: super::Empty) -> &[u8] {
         match part.is_null {
             true => empty.encoded(self.format),
             false => &self.bytes[part.range.clone()],
@@ -89,17 +79,16 @@ impl Body {
 impl ArgumentReader<'_> {
     /// How many are given by position.
     pub fn positional(&self) -> usize {
-        self.positional.count()
+        self.positional.len()
     }
 
-    /// The next positional argument, if there is one more.
+    /// The positional argument at this index, if there is one.
     ///
     /// # Errors
     ///
-    /// When it is of another type; the error's place is inside the argument. The following ones
-    /// can then not be taken any more.
-    pub fn take_next<T: DeserializeOwned>(&mut self) -> Option<Result<T, DecodeError>> {
-        self.positional.take_next()
+    /// When it is of another type; the error's place is inside the argument.
+    pub fn take_at<T: DeserializeOwned>(&self, index: usize) -> Option<Result<T, DecodeError>> {
+        self.positional.get(index).map(Encoded::decode)
     }
 
     /// The argument given under this name, if it was and is not taken yet.
@@ -123,86 +112,13 @@ impl ArgumentReader<'_> {
     }
 }
 
-impl<'a> Positional<'a> {
-    fn new(body: &'a Body) -> Self {
-        let bytes = body.part(&body.args, EMPTY_LIST);
-        let source = match body.format {
-            Format::Json if body.args.odd.is_some() => Source::Odd(spans(Format::Json, bytes)),
-            Format::Json => {
-                let rest = bytes.get(1..).unwrap_or_default().trim_ascii_start();
-                let is_empty = rest.first().is_none_or(|byte| *byte == b']');
-                Source::Json { rest, count: if is_empty { 0 } else { body.args.commas + 1 } }
-            }
-            Format::MessagePack => {
-                let (head, count) = list_head(bytes);
-                Source::MessagePack { reader: msgpack(&bytes[head..]), count }
-            }
-        };
-        Self { body, taken: 0, source }
-    }
-
-    fn count(&self) -> usize {
-        match &self.source {
-            Source::MessagePack { count, .. } | Source::Json { count, .. } => *count,
-            Source::Odd(spans) => spans.len(),
-        }
-    }
-
-    fn take_next<T: DeserializeOwned>(&mut self) -> Option<Result<T, DecodeError>> {
-        let index = self.taken;
-        self.taken += 1;
-        match &mut self.source {
-            Source::MessagePack { count, .. } | Source::Json { count, .. } if index >= *count => {
-                None
-            }
-            Source::MessagePack { reader, .. } => {
-                let value = T::deserialize(reader);
-                Some(value.or_else(|_| self.again(index)))
-            }
-            Source::Json { rest, .. } => {
-                let value = next_in_json(rest);
-                Some(value.or_else(|_| self.again(index)))
-            }
-            Source::Odd(spans) => {
-                let span = spans.get(index)?.clone();
-                let bytes = self.body.part(&self.body.args, EMPTY_LIST);
-                Some(self.body.encoded("args", bytes, &span).decode())
-            }
-        }
-    }
-
-    /// Decodes an argument that did not fit once more, to find out where.
-    #[cold]
-    fn again<T: DeserializeOwned>(&self, index: usize) -> Result<T, DecodeError> {
-        let bytes = self.body.part(&self.body.args, EMPTY_LIST);
-        let spans = spans(self.body.format, bytes);
-        let range = spans.get(index).map_or(0..0, |span| span.range.clone());
-        self.body.format.decode(&bytes[range])
-    }
-}
-
-impl std::fmt::Debug for Positional<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Positional").field("taken", &self.taken).finish_non_exhaustive()
-    }
-}
-
 impl Encoded<'_> {
-    fn decode<T: DeserializeOwned>(self) -> Result<T, DecodeError> {
-        match self.odd {
-            Some(odd) => Err(odd),
+    fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        match &self.odd {
+            Some(odd) => Err(odd.clone()),
             None => self.format.decode(self.bytes),
         }
     }
-}
-
-/// The item of a list that `rest` begins with; leaves what begins with the next one.
-fn next_in_json<T: DeserializeOwned>(rest: &mut &[u8]) -> serde_json::Result<T> {
-    let mut items = serde_json::Deserializer::from_slice(rest).into_iter();
-    let item = items.next().unwrap_or_else(|| Err(serde::de::Error::custom("no item")));
-    let after = rest.get(items.byte_offset()..).unwrap_or_default().trim_ascii_start();
-    *rest = after.strip_prefix(b",").unwrap_or(after).trim_ascii_start();
-    item
 }
 
 /// The items of a list, or keys and values of a map, in bytes that passed a scan before.
@@ -211,16 +127,6 @@ fn spans(format: Format, bytes: &[u8]) -> Vec<Span> {
         return Vec::new();
     };
     std::iter::from_fn(|| items.next().ok().flatten()).collect()
-}
-
-/// The length of a MessagePack list's head, and the number of its items.
-fn list_head(bytes: &[u8]) -> (usize, usize) {
-    match *bytes {
-        [0xdc, a, b, ..] => (3, usize::from(u16::from_be_bytes([a, b]))),
-        [0xdd, a, b, c, d, ..] => (5, u32::from_be_bytes([a, b, c, d]) as usize),
-        [marker, ..] => (1, usize::from(marker & 0x0f)),
-        [] => (0, 0),
-    }
 }
 
 #[cfg(test)]
@@ -245,10 +151,10 @@ mod tests {
             let body = body(format, &(7, "x", [1.5, 2.5]), &kwargs);
             let mut arguments = body.arguments().unwrap();
             assert_eq!(arguments.positional(), 3);
-            assert_eq!(arguments.take_next::<u8>(), Some(Ok(7)));
-            assert_eq!(arguments.take_next::<String>(), Some(Ok("x".to_owned())));
-            assert_eq!(arguments.take_next::<Vec<f64>>(), Some(Ok(vec![1.5, 2.5])));
-            assert_eq!(arguments.take_next::<u8>(), None);
+            assert_eq!(arguments.take_at::<u8>(0), Some(Ok(7)));
+            assert_eq!(arguments.take_at::<String>(1), Some(Ok("x".to_owned())));
+            assert_eq!(arguments.take_at::<Vec<f64>>(2), Some(Ok(vec![1.5, 2.5])));
+            assert_eq!(arguments.take_at::<u8>(3), None);
             assert_eq!(arguments.take::<u8>("size"), Some(Ok(3)));
             assert_eq!(arguments.take::<u8>("size"), None);
             assert_eq!(arguments.left().collect::<Vec<_>>(), ["deep"]);
@@ -261,23 +167,21 @@ mod tests {
             let many: Vec<usize> = (0..count).collect();
             for format in [Format::Json, Format::MessagePack] {
                 let body = body(format, &many, &());
-                let mut arguments = body.arguments().unwrap();
+                let arguments = body.arguments().unwrap();
                 assert_eq!(arguments.positional(), count);
-                let read = std::iter::from_fn(|| arguments.take_next::<usize>());
-                assert!(read.map(Result::unwrap).eq(many.iter().copied()), "{count}");
+                let read = (0..count).map(|index| arguments.take_at::<usize>(index));
+                assert!(read.eq(many.iter().map(|number| Some(Ok(*number)))), "{count}");
             }
         }
         let spaced = json("[ [ 1 , [2, 3] ,\t{\"a\": [4, 5]} , \"],\" ] , {} , null ]");
-        let mut arguments = spaced.arguments().unwrap();
+        let arguments = spaced.arguments().unwrap();
         assert_eq!(arguments.positional(), 4);
-        assert_eq!(arguments.take_next::<u8>(), Some(Ok(1)));
-        assert_eq!(arguments.take_next::<Vec<u8>>(), Some(Ok(vec![2, 3])));
-        assert!(arguments.take_next::<Value>().unwrap().is_ok());
-        assert_eq!(arguments.take_next::<String>(), Some(Ok("],".to_owned())));
-        assert_eq!(arguments.take_next::<u8>(), None);
-        assert_eq!(json("[[ ], null, null]").arguments().unwrap().positional(), 0);
-        let absent = json("[null, null, null]");
-        assert_eq!(absent.arguments().unwrap().positional(), 0);
+        assert_eq!(arguments.take_at::<u8>(0), Some(Ok(1)));
+        assert_eq!(arguments.take_at::<Vec<u8>>(1), Some(Ok(vec![2, 3])));
+        assert_eq!(arguments.take_at::<String>(3), Some(Ok("],".to_owned())));
+        for absent in ["[[ ], null, null]", "[null, null, null]"] {
+            assert_eq!(json(absent).arguments().unwrap().positional(), 0);
+        }
     }
 
     #[test]
@@ -285,8 +189,7 @@ mod tests {
         for format in [Format::Json, Format::MessagePack] {
             let body = body(format, &(1, [1, -2]), &serde_json::json!({ "n": [1, -2] }));
             let mut arguments = body.arguments().unwrap();
-            assert_eq!(arguments.take_next::<u8>(), Some(Ok(1)));
-            let wrong = arguments.take_next::<Vec<u8>>().unwrap().unwrap_err();
+            let wrong = arguments.take_at::<Vec<u8>>(1).unwrap().unwrap_err();
             assert_eq!(wrong.place, "[1]");
             let wrong = arguments.take::<Vec<u8>>("n").unwrap().unwrap_err();
             assert_eq!(wrong.place, "[1]");
@@ -297,8 +200,8 @@ mod tests {
     fn a_number_that_would_be_changed_spoils_only_its_own_argument() {
         let body = json(r#"[[1, 36893488147419103232], {"a": NaN, "b": 2}, null]"#);
         let mut arguments = body.arguments().unwrap();
-        assert_eq!(arguments.take_next::<u8>(), Some(Ok(1)));
-        let wrong = arguments.take_next::<Value>().unwrap().unwrap_err();
+        assert_eq!(arguments.take_at::<u8>(0), Some(Ok(1)));
+        let wrong = arguments.take_at::<Value>(1).unwrap().unwrap_err();
         assert!(wrong.message.contains("beyond 64 bits"), "{wrong}");
         assert!(arguments.take::<Value>("a").unwrap().is_err());
         assert_eq!(arguments.take::<u8>("b"), Some(Ok(2)));

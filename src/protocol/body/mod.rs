@@ -3,10 +3,12 @@
 mod arguments;
 mod encode;
 mod json;
+mod list;
 #[cfg(test)]
 mod tests;
 
 pub use arguments::ArgumentReader;
+pub use list::{ListReader, Unread};
 
 use super::compression::decompress;
 use super::scan::{Fault, Items, Kind, Span};
@@ -33,7 +35,6 @@ struct Part {
     range: Range<usize>,
     is_null: bool,
     odd: Option<usize>,
-    commas: usize,
 }
 
 impl Body {
@@ -227,7 +228,7 @@ impl Part {
         if span.kind != wanted && !is_null {
             return Err(shape(place, wanted.name(), span.kind.name()));
         }
-        Ok(Self { range: span.range, is_null, odd: span.odd, commas: span.commas })
+        Ok(Self { range: span.range, is_null, odd: span.odd })
     }
 }
 

@@ -48,14 +48,14 @@ impl<'a> Items<'a> {
         }
         let kind = self.text.kind()?;
         let start = self.text.at;
-        (self.text.odd, self.text.commas) = (None, 0);
+        self.text.odd = None;
         self.text.value(self.max_depth)?;
         let range = start..self.text.at;
         if is_key {
             self.text.space();
             self.text.byte(b':', "`:`")?;
         }
-        Ok(Some(Span { range, kind, odd: self.text.odd, commas: self.text.commas }))
+        Ok(Some(Span { range, kind, odd: self.text.odd }))
     }
 
     /// Moves to the next item; `false` when the end was there instead.
@@ -97,8 +97,6 @@ struct Text<'a> {
     bytes: &'a [u8],
     at: usize,
     odd: Option<usize>,
-    /// Commas between the items of the value itself, not of what it holds.
-    commas: usize,
 }
 
 /// Which of the open levels are maps, innermost in the lowest bit. Deep enough for
@@ -131,7 +129,7 @@ impl Nesting {
 
 impl<'a> Text<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, odd: None, commas: 0 }
+        Self { bytes, at: 0, odd: None }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -210,7 +208,6 @@ impl<'a> Text<'a> {
             match (self.peek(), open.in_map()) {
                 (Some(b','), in_map) => {
                     self.at += 1;
-                    self.commas += usize::from(open.depth == 1);
                     if in_map {
                         self.space();
                         self.key()?;

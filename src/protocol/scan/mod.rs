@@ -70,8 +70,6 @@ pub(super) struct Span {
     /// Where it has the first number that no other language could read: NaN, an infinity, or an
     /// integer beyond 64 bits. JSON only.
     pub(super) odd: Option<usize>,
-    /// How many commas stand between its own items. JSON only.
-    pub(super) commas: usize,
 }
 
 /// Walks over the items of one list, or the keys and values of one map, from left to right.

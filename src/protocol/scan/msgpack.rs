@@ -46,7 +46,7 @@ impl<'a> Items<'a> {
         let kind = self.kind()?;
         let start = self.at;
         self.skip()?;
-        Ok(Some(Span { range: start..self.at, kind, odd: None, commas: 0 }))
+        Ok(Some(Span { range: start..self.at, kind, odd: None }))
     }
 
     pub(super) fn finish(&self) -> Result<(), Fault> {

@@ -1,7 +1,7 @@
 //! What can travel as an argument of a task.
 
 use super::Erased;
-use crate::protocol::{ArgumentReader, DecodeError};
+use crate::protocol::{ArgumentReader, DecodeError, ListReader, Unread};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,9 +19,13 @@ pub trait Argument: Sized + Send + Sync + 'static {
     /// For the encoder, which does not care for the type.
     fn erased(&self) -> &Erased;
 
-    /// The next positional argument, if there is one.
+    /// The next of a list of arguments, if there is one.
     #[doc(hidden)]
-    fn take_next(from: &mut ArgumentReader<'_>) -> Option<Result<Self, DecodeError>>;
+    fn take_next(list: &mut ListReader<'_>) -> Result<Option<Self>, Unread>;
+
+    /// The positional argument at this index, if there is one.
+    #[doc(hidden)]
+    fn take_at(from: &ArgumentReader<'_>, index: usize) -> Option<Result<Self, DecodeError>>;
 
     /// The argument of this name, if there is one.
     #[doc(hidden)]
@@ -34,8 +38,13 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Argument for T {
         self
     }
 
-    fn take_next(from: &mut ArgumentReader<'_>) -> Option<Result<Self, DecodeError>> {
-        from.take_next()
+    #[inline]
+    fn take_next(list: &mut ListReader<'_>) -> Result<Option<Self>, Unread> {
+        list.take_next()
+    }
+
+    fn take_at(from: &ArgumentReader<'_>, index: usize) -> Option<Result<Self, DecodeError>> {
+        from.take_at(index)
     }
 
     fn take(from: &mut ArgumentReader<'_>, name: &str) -> Option<Result<Self, DecodeError>> {

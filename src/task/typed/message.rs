@@ -1,6 +1,6 @@
 //! Tasks whose arguments are one structure.
 
-use super::{ArgumentError, Given, Param, Task, Written};
+use super::{Param, ReadArguments, Task, Written};
 use crate::task::TaskOptions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,8 +48,8 @@ impl<M: Message> Task for M {
         Written::Fields(args)
     }
 
-    fn read(given: Given<'_>) -> Result<M, ArgumentError> {
-        given.structure()
+    fn read<R: ReadArguments>(from: &mut R) -> Result<M, R::Error> {
+        from.structure()
     }
 }
 
@@ -57,6 +57,7 @@ impl<M: Message> Task for M {
 mod tests {
     use super::*;
     use crate::protocol::{Body, Embed, Envelope, Format, Headers, Limits, Properties};
+    use crate::task::Given;
     use serde_json::{Value, json};
 
     #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
@@ -78,7 +79,8 @@ mod tests {
         let headers = Headers::new("t", "1".into());
         let envelope = Envelope { properties, headers, body: bytes.into() };
         let body = Body::parse(&envelope, &Limits::default()).unwrap();
-        <Resize as Task>::read(Given::new(<Resize as Task>::NAME, &body))
+        Given::new(<Resize as Task>::NAME, &body)
+            .read::<Resize>()
             .map_err(|error| error.to_string())
     }
 

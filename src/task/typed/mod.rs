@@ -5,14 +5,18 @@
 //! knows nothing of how the task runs or how it is sent.
 
 mod argument;
+mod bound;
 mod given;
+mod listed;
 mod message;
 mod name;
+mod read;
 
 pub use argument::{Argument, Param};
-pub use given::{ArgumentError, Bound, Given};
+pub use given::{ArgumentError, Given};
 pub use message::Message;
 pub use name::{dotted, dotted_len};
+pub use read::ReadArguments;
 
 use super::TaskOptions;
 use crate::protocol::{EncodeError, Format, Value};
@@ -27,7 +31,7 @@ pub type Erased = dyn erased_serde::Serialize + Send + Sync;
 /// `#[task]` implements it. By hand:
 ///
 /// ```
-/// use celeriac::task::{Argument, ArgumentError, Given, Param, Task, TaskOptions, Written};
+/// use celeriac::task::{Argument, Param, ReadArguments, Task, TaskOptions, Written};
 ///
 /// struct Add;
 ///
@@ -43,9 +47,8 @@ pub type Erased = dyn erased_serde::Serialize + Send + Sync;
 ///     fn write((a, b): &Self::Args) -> Written<'_> {
 ///         Written::Positional(vec![a.erased(), b.erased()])
 ///     }
-///     fn read(given: Given<'_>) -> Result<Self::Args, ArgumentError> {
-///         let mut given = given.bind(Self::PARAMS)?;
-///         Ok((given.required(0)?, given.required(1)?))
+///     fn read<R: ReadArguments>(from: &mut R) -> Result<Self::Args, R::Error> {
+///         Ok((from.required(0)?, from.required(1)?))
 ///     }
 /// }
 /// ```
@@ -65,12 +68,12 @@ pub trait Task: 'static {
     /// The arguments as they are to be written.
     fn write(args: &Self::Args) -> Written<'_>;
 
-    /// Reads the arguments of a call.
+    /// Reads the arguments of a call. [`Given::read`] calls it.
     ///
     /// # Errors
     ///
-    /// When the call does not fit; the error names the argument.
-    fn read(given: Given<'_>) -> Result<Self::Args, ArgumentError>;
+    /// What `from` says: that an argument is missing or of another type.
+    fn read<R: ReadArguments>(from: &mut R) -> Result<Self::Args, R::Error>;
 }
 
 /// The arguments of one call, not yet encoded.
