@@ -18,20 +18,17 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
         None => TaskOptions::default(),
     };
     options.refuse(&["kwargs"], "the fields of a message always travel by name")?;
-    options.refuse(
-        &["retry_on", "give_up_on"],
-        "name error types in the configuration, or make the handler a #[task]",
-    )?;
     let (message, vis, text) = (&item.ident, &item.vis, item.ident.to_string());
     let name = match &options.name {
         Some(name) => quote!(#name),
         None => quote!(::celeriac::__private::task_name!(#text)),
     };
     let output = options.output.as_ref().map_or_else(|| quote!(()), |output| quote!(#output));
-    let declared = options.tokens();
+    let (declared, kinds) = (options.tokens(), options.kinds());
     Ok(quote! {
         impl ::celeriac::task::Message for #message {
             const NAME: &'static str = #name;
+            const ERRORS: &'static [::celeriac::task::ErrorKind] = #kinds;
             type Output = #output;
 
             fn options() -> ::celeriac::task::TaskOptions {

@@ -160,7 +160,7 @@ impl TaskOptions {
             for kind in types {
                 set.push(quote! {
                     options.retry.#field.push(::std::string::String::from(
-                        ::celeriac::handler::ErrorKind::of::<#kind>().name(),
+                        ::celeriac::task::ErrorKind::of::<#kind>().name(),
                     ));
                 });
             }
@@ -194,7 +194,7 @@ impl TaskOptions {
     /// The error types that the policy names, as a list of `ErrorKind`.
     pub(crate) fn kinds(&self) -> TokenStream {
         let kinds = self.give_up_on.iter().chain(&self.retry_on);
-        quote!(const { &[#(::celeriac::handler::ErrorKind::of::<#kinds>()),*] })
+        quote!(const { &[#(::celeriac::task::ErrorKind::of::<#kinds>()),*] })
     }
 }
 

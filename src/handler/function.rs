@@ -32,10 +32,9 @@
 //! # }
 //! ```
 
-use super::typed::ErrorKind;
 use super::{DuplicateTask, Failure, Handler, Output, Registry, TaskContext, TaskError};
 use crate::protocol::{Body, DecodeError};
-use crate::task::TaskOptions;
+use crate::task::{ErrorKind, TaskOptions};
 use crate::traces;
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -191,7 +190,7 @@ pub(super) fn failure<E: Into<anyhow::Error> + 'static>(error: E, kinds: &[Error
     match error.downcast::<TaskError>() {
         Ok(error) => Failure::Error(error),
         Err(error) => {
-            let known = kinds.iter().find(|kind| kind.covers(&error)).map(ErrorKind::name);
+            let known = kinds.iter().find(|kind| kind.covers(error.as_ref())).map(ErrorKind::name);
             Failure::Error(described(known.unwrap_or_else(kind::<E>), &error))
         }
     }

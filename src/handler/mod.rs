@@ -33,9 +33,8 @@ pub use registry::{DuplicateTask, Registered, Registry};
 pub use template::TemplateError;
 pub(crate) use typed::linked;
 pub use typed::{
-    Attempt, BoxError, CheckReport, Definition, ErrorKind, Extract, Finding, Invocation,
-    MessageHandler, Need, Registration, Return, Run, State, States, Surrounds, TaskRequest,
-    TaskService, TaskSet,
+    Attempt, BoxError, CheckReport, Definition, Extract, Finding, Invocation, MessageHandler, Need,
+    Registration, Return, Run, State, States, Surrounds, TaskRequest, TaskService, TaskSet,
 };
 
 use crate::protocol::Body;

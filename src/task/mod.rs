@@ -3,11 +3,13 @@
 //! Pure. Three places may say the same thing, later ones win: the task's declaration in code, the
 //! configuration, the call.
 
+mod error_kind;
 mod options;
 mod retry;
 mod settings;
 mod typed;
 
+pub use error_kind::ErrorKind;
 pub use options::{Isolation, TaskOptions};
 pub use retry::RetryPolicy;
 pub use settings::{

@@ -48,7 +48,7 @@ macro_rules! handler {
                 let start = move |invocation: Invocation| {
                     let message = invocation.arguments::<M>()?;
                     let body = self($(invocation.extract::<$extract>()?,)* message);
-                    Ok(invocation.run(&[], body))
+                    Ok(invocation.run(M::ERRORS, body))
                 };
                 #[allow(unused_mut, reason = "a function may need nothing")]
                 let mut needs = Vec::new();

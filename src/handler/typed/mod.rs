@@ -22,5 +22,5 @@ pub use definition::Definition;
 pub use extract::{Extract, Need, State, States};
 pub use function::MessageHandler;
 pub use layer::{BoxError, Surrounds, TaskRequest, TaskService};
-pub use run::{Attempt, ErrorKind, Invocation, Return, Run};
+pub use run::{Attempt, Invocation, Return, Run};
 pub use set::TaskSet;

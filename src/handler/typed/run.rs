@@ -4,12 +4,9 @@ use super::{Extract, Need, States};
 use crate::handler::function::{blocking, failure};
 use crate::handler::{Failure, Output, TaskContext};
 use crate::protocol::Body;
-use crate::task::{Given, Task};
+use crate::task::{ErrorKind, Given, Task};
 use futures::future::BoxFuture;
 use serde::Serialize;
-use std::any::type_name;
-use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 
 /// One attempt under way. Dropping it stops it.
@@ -36,13 +33,6 @@ pub struct Invocation {
     cx: TaskContext,
     body: Arc<Body>,
     states: Arc<States>,
-}
-
-/// An error type that a retry policy names.
-#[derive(Clone, Copy)]
-pub struct ErrorKind {
-    name: fn() -> &'static str,
-    is: fn(&(dyn Error + 'static)) -> bool,
 }
 
 impl Invocation {
@@ -101,29 +91,6 @@ impl Invocation {
         let cancel = self.cx.cancel.clone();
         drop(self);
         Box::pin(blocking(cancel, move || body().ended(kinds)))
-    }
-}
-
-impl ErrorKind {
-    /// Errors of type `E`, wherever in the chain of causes they stand.
-    pub const fn of<E: Error + 'static>() -> Self {
-        Self { name: type_name::<E>, is: |error| error.is::<E>() }
-    }
-
-    /// How a policy names it.
-    pub fn name(&self) -> &'static str {
-        (self.name)()
-    }
-
-    /// Whether `error` is one, or was caused by one.
-    pub(in crate::handler) fn covers(&self, error: &anyhow::Error) -> bool {
-        error.chain().any(|cause| (self.is)(cause))
-    }
-}
-
-impl fmt::Debug for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -224,6 +224,28 @@ async fn a_plain_function_that_takes_a_message_is_a_task() {
     assert_eq!(TaskSet::new().handler(resize).check().unwrap_err().0.len(), 1);
 }
 
+#[derive(Debug, serde::Serialize, serde::Deserialize, Message)]
+#[message(name = "img.fetch", retry_on = [std::io::Error], give_up_on = [NoUser])]
+struct Fetch {
+    how: String,
+}
+
+async fn fetch(job: Fetch) -> anyhow::Result<()> {
+    failing::run(job.how).await
+}
+
+#[tokio::test]
+async fn an_error_of_a_plain_function_is_named_after_the_type_that_its_message_names() {
+    let set = TaskSet::new().handler(fetch);
+    let policy = <Fetch as Task>::options().retry;
+    let (io, user) = (std::any::type_name::<std::io::Error>(), std::any::type_name::<NoUser>());
+    for (how, kind) in [("io", io), ("user", user), ("other", "anyhow::Error")] {
+        let error = error(call_in(&set, "img.fetch", json!([]), json!({"how": how})).await);
+        assert_eq!(error.kind, kind);
+        assert_eq!(policy.covers(&error.kind), how == "io", "{how}");
+    }
+}
+
 /// Adds its name to the request's headers, or refuses.
 #[derive(Clone)]
 struct Tag<S> {

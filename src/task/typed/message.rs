@@ -1,7 +1,7 @@
 //! Tasks whose arguments are one structure.
 
 use super::{Param, ReadArguments, Task, Written};
-use crate::task::TaskOptions;
+use crate::task::{ErrorKind, TaskOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,9 +22,16 @@ use serde::de::DeserializeOwned;
 ///
 /// assert_eq!(<Resize as Task>::NAME, "img.resize");
 /// ```
+///
+/// What `#[message(..)]` takes is what `#[task(..)]` takes, except `kwargs`, and
+/// `output = Type`: what the handler returns.
 pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The name under which it travels.
     const NAME: &'static str;
+    /// The error types that its retry policy may name: whoever handles the message returns an error
+    /// that is one of them, or was caused by one, under that one's name. `retry_on` and
+    /// `give_up_on` of `#[message(..)]` set it.
+    const ERRORS: &'static [ErrorKind] = &[];
     /// The value of a run that succeeds.
     type Output: 'static;
 

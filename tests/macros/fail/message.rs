@@ -20,4 +20,10 @@ struct NoSerde {
     a: u8,
 }
 
+#[derive(Serialize, Deserialize, Message)]
+#[message(name = "c", retry_on = [String])]
+struct NoError {
+    a: u8,
+}
+
 fn main() {}
