@@ -387,6 +387,46 @@ fn a_replacement_takes_over_callbacks_and_the_place_in_a_chord() {
     );
 }
 
+/// So a chord's number of members never changes, and its body's list needs no other order.
+#[test]
+fn whatever_a_member_is_or_becomes_it_has_one_place_and_one_result() {
+    let task = |name: &str| Canvas::from(Signature::new(name));
+    let spreading = chain([task("a"), group([task("b"), task("c")])]);
+    let canvas = chord([spreading, task("d"), group([task("e"), task("f")])], task("body"));
+    let headers = Headers::new("x", "X".into());
+    let first = Ended { headers: &headers, reply_to: None };
+    let embed = Embed { chain: vec![canvas.into()], ..Embed::default() };
+    let plan = first.succeeded(embed, &value(1)).unwrap();
+    let [BeginChord { group_id, members: 4 }] = &plan.chords[..] else { panic!("{plan:#?}") };
+    let place = |message: &Message| {
+        (message.task.clone(), message.embed.chord.as_ref().and(message.group_index))
+    };
+    let places: Vec<_> = plan.messages.iter().map(place).collect();
+    let expected = [("a", None), ("d", Some(1)), ("e", Some(2)), ("f", Some(3))];
+    assert_eq!(places, expected.map(|(task, place)| (task.to_owned(), place)));
+
+    // The end of a member, and what replaces one: gathered into a task that stands in its place.
+    let member = |index: usize| {
+        let message = &plan.messages[index];
+        let mut headers = Headers::new(message.task.clone(), message.id.clone());
+        (headers.group, headers.group_index) = (message.group.clone(), message.group_index);
+        (headers, message.embed.clone())
+    };
+    let (headers, embed) = member(0);
+    let end = Ended { headers: &headers, reply_to: None }.succeeded(embed, &value(1)).unwrap();
+    let (headers, embed) = member(1);
+    let by = group([task("g"), task("h"), task("i")]);
+    let replaced = Ended { headers: &headers, reply_to: None }.replaced(embed, by).unwrap();
+    for (gathered, members, position) in [(end, 2, 0), (replaced, 3, 1)] {
+        assert_eq!((gathered.chords.len(), gathered.chords[0].members), (1, members));
+        let body = gathered.messages[0].embed.chord.as_deref().unwrap();
+        assert_eq!(body.task, "celery.accumulate");
+        assert_eq!(body.option_text("group_id"), Some(group_id.as_str()));
+        assert_eq!(body.options["group_index"], position.into());
+        assert!(body.options.contains_key("chord"));
+    }
+}
+
 #[test]
 fn a_failure_reaches_whatever_would_have_followed() {
     let members = [task("m", "m1", ()), task("m", "m2", ())];

@@ -105,7 +105,7 @@ impl Client {
         }
         let store = self.results().chords().ok_or(ApplyError::NoChords)?;
         let begin = |BeginChord { group_id, members }| async move {
-            store.begin(&NewChord { group_id, members, layout: None }).await
+            store.begin(&NewChord { group_id, members }).await
         };
         let beginning = futures::stream::iter(chords).map(begin).buffer_unordered(BEGINNING);
         Ok(beginning.try_collect::<()>().await?)

@@ -16,7 +16,7 @@
 //! [finishes]: ChordStore::finish
 
 use super::{Document, StoreError};
-use crate::protocol::{Member, TaskState, Value};
+use crate::protocol::{Member, TaskState};
 use futures::future::BoxFuture;
 use std::fmt;
 use std::time::Duration;
@@ -30,11 +30,6 @@ pub trait ChordStore: fmt::Debug + Send + Sync {
     /// earlier are counted. Saying it again changes the number and begins nothing anew, unless the
     /// chord was done.
     fn begin<'a>(&'a self, chord: &'a NewChord) -> BoxFuture<'a, Result<(), StoreError>>;
-
-    /// Adds to the number of members of a chord that is not complete yet, for a member that was
-    /// replaced by several. Not idempotent: call it once, before the new members are sent.
-    fn grow<'a>(&'a self, group_id: &'a str, members: u64)
-    -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Counts a member that has ended, after its own result was stored.
     fn arrive<'a>(&'a self, arrival: Arrival<'a>) -> BoxFuture<'a, Result<Arrived, StoreError>>;
@@ -57,12 +52,9 @@ pub trait ChordStore: fmt::Debug + Send + Sync {
 pub struct NewChord {
     /// The group of its members.
     pub group_id: String,
-    /// How many tasks will arrive, at least 1: a nested group counts each of its members, a chain
-    /// and a nested chord count one.
+    /// How many tasks will arrive, at least 1. Each member of the header is one, whatever it is: see
+    /// [`crate::canvas`], which gathers one that ends in a group.
     pub members: u64,
-    /// Celery's result tuple of the header group, for a header that holds groups: the body then
-    /// gets lists within the list. `None` for a flat header.
-    pub layout: Option<Value>,
 }
 
 /// A member that has ended.
@@ -120,7 +112,7 @@ pub struct Claim {
 pub enum Part {
     /// A task.
     Task(Member),
-    /// A group within the header.
+    /// A group within the header, as Celery's programs may have it.
     Group(Vec<Part>),
 }
 

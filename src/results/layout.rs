@@ -1,12 +1,12 @@
 //! The header of a chord that holds groups: whose result stands where in the body's argument.
 //!
-//! Celery keeps it as `{"result": TUPLE}`, where a task is `[[id, parent], null]` and a group
+//! Only Celery writes one: a header of ours has one task per member. It is kept as `{"result": TUPLE}`, where a task is `[[id, parent], null]` and a group
 //! `[[id, parent], [TUPLE, ...]]`.
 
-use super::{Part, StoreError};
+use super::Part;
 use crate::ids::TaskId;
 use crate::protocol::{Bytes, DecodeError, Format, Member, Value};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::HashMap;
 
 /// The header group, all of its members in their places.
@@ -19,23 +19,17 @@ enum Place {
     Group(Vec<Place>),
 }
 
-#[derive(Serialize, Deserialize)]
-struct Kept<T> {
-    result: T,
+#[derive(Deserialize)]
+struct Kept {
+    result: Value,
 }
 
 impl Layout {
-    /// Encodes a result tuple as Celery keeps it.
-    pub(super) fn write(tuple: &Value) -> Result<Vec<u8>, StoreError> {
-        let encoded = Format::Json.encode(&Kept { result: tuple });
-        encoded.map_err(|error| StoreError::permanent(format!("the chord's header {error}")))
-    }
-
     /// Decodes what is kept, in either format.
     pub(super) fn read(bytes: impl Into<Bytes>) -> Result<Self, DecodeError> {
         let bytes = bytes.into();
         let format = if bytes.starts_with(b"{") { Format::Json } else { Format::MessagePack };
-        let kept: Kept<Value> = format.decode(&bytes)?;
+        let kept: Kept = format.decode(&bytes)?;
         match place(&kept.result) {
             Some(Place::Group(places)) => Ok(Self(places)),
             _ => Err(DecodeError {
@@ -106,10 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again_and_anything_else_is_refused() {
-        let tuple: Value = Format::Json.decode(br#"[["g", null], [[["a", null], null]]]"#).unwrap();
-        let written = Layout::write(&tuple).unwrap();
-        assert_eq!(Layout::read(written).unwrap(), Layout(vec![Place::Task("a".into())]));
+    fn the_tuple_of_a_group_is_read_and_anything_else_is_refused() {
+        let group = r#"{"result": [["g", null], [[["a", null], null]]]}"#;
+        assert_eq!(Layout::read(group).unwrap(), Layout(vec![Place::Task("a".into())]));
         for other in ["{}", r#"{"result": 1}"#, r#"{"result": [["a", null], null]}"#] {
             assert!(Layout::read(other.to_owned()).is_err(), "{other}");
         }

@@ -14,7 +14,7 @@
 
 mod chord;
 mod document;
-#[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+#[cfg(feature = "redis")]
 mod layout;
 mod open;
 mod purge;

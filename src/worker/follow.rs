@@ -251,7 +251,7 @@ impl Settling<'_> {
             return Err(Halt::Never(TaskError::new(CHORD_ERROR, why)));
         };
         let BeginChord { group_id, members } = chord;
-        let chord = NewChord { group_id, members, layout: None };
+        let chord = NewChord { group_id, members };
         self.insist(|| chords.begin(&chord)).await
     }
 

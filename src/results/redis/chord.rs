@@ -5,11 +5,11 @@
 //! | key | holds |
 //! | --- | --- |
 //! | `G.s` | how many members were sent |
-//! | `G.t` | how many more were added |
+//! | `G.t` | how many more were added, by Celery's `add_to_chord` |
 //! | `G.j` | the members that arrived, sorted by their place in the header |
 //! | `G.d` | which of them were counted, so that none is counted twice |
 //! | `G.c` | the claim of the worker that sends the body; then `done` |
-//! | `G` | the header's result tuple, if it holds groups |
+//! | `G` | the header's result tuple, if Celery sent it and it holds groups |
 //!
 //! Celery of 5.4 knows neither `G.d` nor `G.c`: in a chord that it takes part in, a member that is
 //! delivered twice can count twice. Its option `result_chord_ordered = False` keeps a list in `G.j`
@@ -39,13 +39,6 @@ local function set(key, value)
 end
 redis.call('DEL', KEYS[6])
 set(KEYS[3], ARGV[1])
-if ARGV[3] ~= '' then set(KEYS[5], ARGV[3]) end
-return 0
-";
-
-const GROW: &str = "
-redis.call('INCRBY', KEYS[2], ARGV[1])
-if ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 return 0
 ";
 
@@ -88,21 +81,9 @@ return 0
 impl ChordStore for Redis {
     fn begin<'a>(&'a self, chord: &'a NewChord) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let layout = match &chord.layout {
-                None => Vec::new(),
-                Some(layout) => Layout::write(layout)?,
-            };
             let members = chord.members.to_string();
-            let arguments = [members.as_bytes(), &expires(self), &layout];
+            let arguments = [members.as_bytes(), &expires(self)];
             self.server.run(BEGIN, &keys(&chord.group_id), &arguments).await
-        })
-    }
-
-    fn grow<'a>(&'a self, group: &'a str, members: u64) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let arguments = [members.to_string().into_bytes(), expires(self)];
-            let arguments = arguments.each_ref().map(Vec::as_slice);
-            self.server.run(GROW, &keys(group), &arguments).await
         })
     }
 

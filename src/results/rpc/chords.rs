@@ -81,11 +81,6 @@ impl ChordStore for Rpc {
         })
     }
 
-    fn grow<'a>(&'a self, _: &'a str, _: u64) -> BoxFuture<'a, Result<(), StoreError>> {
-        let why = "with backend \"rpc\" a chord cannot grow; replace the member by a workflow";
-        Box::pin(std::future::ready(Err(StoreError::permanent(why))))
-    }
-
     fn arrive<'a>(&'a self, arrival: Arrival<'a>) -> BoxFuture<'a, Result<Arrived, StoreError>> {
         Box::pin(self.arrive_with(arrival))
     }

@@ -1,14 +1,12 @@
 //! Chords in a database: a row that is held while a member is counted.
 
-use super::statements::{ARRIVE, COUNT, DROP_MEMBERS, LAYOUT, MEMBERS};
+use super::statements::{ARRIVE, COUNT, DROP_MEMBERS, MEMBERS};
 use super::{Sql, columns, read};
 use crate::ids::TaskId;
 use crate::protocol::{DecodeError, Member};
-use crate::results::layout::Layout;
 use crate::results::{Arrival, Arrived, ChordStore, Claim, Joined, NewChord, Part, StoreError};
 use crate::store::sql::{Argument, Row, Together};
 use futures::future::BoxFuture;
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// How long a claim holds.
@@ -17,22 +15,8 @@ const CLAIM: Duration = Duration::from_secs(21);
 impl ChordStore for Sql {
     fn begin<'a>(&'a self, chord: &'a NewChord) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let layout = chord.layout.as_ref().map(Layout::write).transpose()?;
-            let layout = layout.and_then(|layout| String::from_utf8(layout).ok());
-            let arguments = [
-                chord.group_id.as_str().into(),
-                count(chord.members),
-                Argument::Text(layout.as_deref()),
-                self.expires(),
-            ];
+            let arguments = [chord.group_id.as_str().into(), count(chord.members), self.expires()];
             self.tables.ask(self.tables.statements.begin, &arguments).await.map(drop)
-        })
-    }
-
-    fn grow<'a>(&'a self, group: &'a str, members: u64) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let arguments = [group.into(), count(members), self.expires()];
-            self.tables.ask(self.tables.statements.grow, &arguments).await.map(drop)
         })
     }
 
@@ -113,25 +97,10 @@ impl Sql {
     ) -> Result<Vec<Part>, StoreError> {
         let rows = together.ask(MEMBERS, &[group]).await?;
         let member = |row| match read(row, 0)? {
-            Ok(result) => Ok(Member::from(&result)),
+            Ok(result) => Ok(Part::Task(Member::from(&result))),
             Err(error) => Err(unreadable(&error)),
         };
-        let members = rows.iter().map(member).collect::<Result<Vec<Member>, StoreError>>()?;
-        let layout = together.ask(LAYOUT, &[group]).await?;
-        let layout = layout.first().map(|row| row.text(0)).transpose()?.flatten();
-        let Some(layout) = layout else {
-            return Ok(members.into_iter().map(Part::Task).collect());
-        };
-        let layout = Layout::read(layout).map_err(|error| {
-            StoreError::permanent(format!("the chord's header cannot be read: {error}"))
-        })?;
-        let mut known: HashMap<TaskId, Member> =
-            members.into_iter().map(|member| (member.task_id.clone(), member)).collect();
-        // A member that another one arrived for, by its own result.
-        for result in self.tables.find(&layout.missing(&known)).await? {
-            known.insert(result.task_id.clone(), (&result).into());
-        }
-        Ok(layout.join(&known))
+        rows.iter().map(member).collect()
     }
 }
 

@@ -12,10 +12,8 @@ pub(super) struct Statements {
     pub(super) find: &'static str,
     /// Each removes a batch of what has expired, and returns a row for each.
     pub(super) purge: &'static [&'static str],
-    /// group, members, layout, milliseconds until it expires.
-    pub(super) begin: &'static str,
     /// group, members, milliseconds until it expires.
-    pub(super) grow: &'static str,
+    pub(super) begin: &'static str,
     /// group, milliseconds until it expires -> whether it is done. Others wait from here on.
     pub(super) hold: &'static str,
     /// group -> how many are still missing (null when it is not known), and the milliseconds that
@@ -54,9 +52,6 @@ pub(super) const MEMBERS: &str = "
     SELECT document, packed FROM celeriac_chord_members WHERE group_id = $1
     ORDER BY position IS NULL, position, task_id";
 
-/// group -> its layout.
-pub(super) const LAYOUT: &str = "SELECT layout FROM celeriac_chords WHERE group_id = $1";
-
 /// group.
 pub(super) const DROP_MEMBERS: &str = "DELETE FROM celeriac_chord_members WHERE group_id = $1";
 
@@ -83,9 +78,7 @@ pub(super) static POSTGRES: Statements = Statements {
         "CREATE TABLE IF NOT EXISTS celeriac_chords (
             group_id text PRIMARY KEY,
             members bigint,
-            added bigint NOT NULL DEFAULT 0,
             arrived bigint NOT NULL DEFAULT 0,
-            layout text,
             claimed_by text,
             claimed_until timestamptz,
             done boolean NOT NULL DEFAULT false,
@@ -127,23 +120,18 @@ pub(super) static POSTGRES: Statements = Statements {
         ) RETURNING 1",
     ],
     begin: "
-        INSERT INTO celeriac_chords (group_id, members, layout, expires_at)
-        VALUES ($1, $2, $3, now() + $4::bigint * interval '1 millisecond')
-        ON CONFLICT (group_id) DO UPDATE SET
-            members = excluded.members, layout = excluded.layout, done = false,
-            claimed_by = NULL, claimed_until = NULL, expires_at = excluded.expires_at",
-    grow: "
-        INSERT INTO celeriac_chords (group_id, added, expires_at)
+        INSERT INTO celeriac_chords (group_id, members, expires_at)
         VALUES ($1, $2, now() + $3::bigint * interval '1 millisecond')
         ON CONFLICT (group_id) DO UPDATE SET
-            added = celeriac_chords.added + excluded.added, expires_at = excluded.expires_at",
+            members = excluded.members, done = false,
+            claimed_by = NULL, claimed_until = NULL, expires_at = excluded.expires_at",
     hold: "
         INSERT INTO celeriac_chords (group_id, expires_at)
         VALUES ($1, now() + $2::bigint * interval '1 millisecond')
         ON CONFLICT (group_id) DO UPDATE SET expires_at = excluded.expires_at
         RETURNING done::int::bigint",
     look: "
-        SELECT members + added - arrived,
+        SELECT members - arrived,
             ceil(1000 * extract(epoch FROM claimed_until - clock_timestamp()))::bigint
         FROM celeriac_chords WHERE group_id = $1",
     claim: "
@@ -157,7 +145,7 @@ pub(super) static POSTGRES: Statements = Statements {
         AND (claimed_by = $2 OR claimed_until IS NULL OR claimed_until <= clock_timestamp())
         RETURNING 1",
     finish: "
-        UPDATE celeriac_chords SET done = true, arrived = 0, added = 0, layout = NULL,
+        UPDATE celeriac_chords SET done = true, arrived = 0,
             claimed_by = NULL, claimed_until = NULL
         WHERE group_id = $1 AND (claimed_by = $2 OR claimed_until <= clock_timestamp())
         RETURNING 1",
@@ -181,9 +169,7 @@ pub(super) static SQLITE: Statements = Statements {
         "CREATE TABLE IF NOT EXISTS celeriac_chords (
             group_id text PRIMARY KEY,
             members integer,
-            added integer NOT NULL DEFAULT 0,
             arrived integer NOT NULL DEFAULT 0,
-            layout text,
             claimed_by text,
             claimed_until text,
             done integer NOT NULL DEFAULT 0,
@@ -223,23 +209,18 @@ pub(super) static SQLITE: Statements = Statements {
         ) RETURNING 1",
     ],
     begin: "
-        INSERT INTO celeriac_chords (group_id, members, layout, expires_at)
-        VALUES ($1, $2, $3, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ($4 / 1000.0) || ' seconds'))
-        ON CONFLICT (group_id) DO UPDATE SET
-            members = excluded.members, layout = excluded.layout, done = 0,
-            claimed_by = NULL, claimed_until = NULL, expires_at = excluded.expires_at",
-    grow: "
-        INSERT INTO celeriac_chords (group_id, added, expires_at)
+        INSERT INTO celeriac_chords (group_id, members, expires_at)
         VALUES ($1, $2, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ($3 / 1000.0) || ' seconds'))
         ON CONFLICT (group_id) DO UPDATE SET
-            added = celeriac_chords.added + excluded.added, expires_at = excluded.expires_at",
+            members = excluded.members, done = 0,
+            claimed_by = NULL, claimed_until = NULL, expires_at = excluded.expires_at",
     hold: "
         INSERT INTO celeriac_chords (group_id, expires_at)
         VALUES ($1, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ($2 / 1000.0) || ' seconds'))
         ON CONFLICT (group_id) DO UPDATE SET expires_at = excluded.expires_at
         RETURNING done",
     look: "
-        SELECT members + added - arrived,
+        SELECT members - arrived,
             CAST(86400000 * (julianday(claimed_until) - julianday('now')) + 1 AS integer)
         FROM celeriac_chords WHERE group_id = $1",
     claim: "
@@ -254,7 +235,7 @@ pub(super) static SQLITE: Statements = Statements {
             OR claimed_until <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
         RETURNING 1",
     finish: "
-        UPDATE celeriac_chords SET done = 1, arrived = 0, added = 0, layout = NULL,
+        UPDATE celeriac_chords SET done = 1, arrived = 0,
             claimed_by = NULL, claimed_until = NULL
         WHERE group_id = $1 AND (claimed_by = $2
             OR claimed_until <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))

@@ -85,7 +85,7 @@ impl Unlock {
         for chord in plan.chords {
             let Some(store) = self.results.chords() else { break };
             let (group_id, members) = (chord.group_id, chord.members);
-            let chord = NewChord { group_id, members, layout: None };
+            let chord = NewChord { group_id, members };
             store.begin(&chord).await.map_err(unanswered)?;
         }
         for message in &plan.messages {

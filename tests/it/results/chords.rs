@@ -1,7 +1,7 @@
 //! Chords are joined the same in every store.
 
 use super::Store;
-use celeriac::protocol::{Format, StoredException, StoredResult, TaskState, Value};
+use celeriac::protocol::{Format, StoredException, StoredResult, TaskState};
 use celeriac::results::{
     Arrival, Arrived, Backend, ChordStore, Claim, Document, Joined, NewChord, ResultBackend,
 };
@@ -39,7 +39,7 @@ impl Chord {
 }
 
 fn flat(members: u64) -> NewChord {
-    NewChord { group_id: "g".to_owned(), members, layout: None }
+    NewChord { group_id: "g".to_owned(), members }
 }
 
 fn succeeded(position: u64) -> Document {
@@ -101,15 +101,13 @@ async fn a_claim_keeps_others_away_until_it_is_finished(backend: Backend) {
     assert!(!chord.chords().renew(&joined.claim).await.unwrap());
 }
 
-async fn members_may_come_before_the_number_is_known_and_be_added_to(backend: Backend) {
+async fn members_may_come_before_the_number_is_known(backend: Backend) {
     let Some(store) = Store::start(backend).await else { return };
     let chord = Chord(store.open(DAY));
     assert_eq!(chord.arrive(0).await, Arrived::Waiting);
-    chord.chords().begin(&flat(2)).await.unwrap();
-    chord.chords().grow("g", 2).await.unwrap();
+    chord.chords().begin(&flat(3)).await.unwrap();
     assert_eq!(chord.arrive(1).await, Arrived::Waiting);
-    assert_eq!(chord.arrive(2).await, Arrived::Waiting);
-    assert_eq!(values(&complete(chord.arrive(3).await)), json!([0, 10, 20, 30]));
+    assert_eq!(values(&complete(chord.arrive(2).await)), json!([0, 10, 20]));
 }
 
 async fn a_member_that_failed_is_found(backend: Backend) {
@@ -125,13 +123,20 @@ async fn a_member_that_failed_is_found(backend: Backend) {
     assert_eq!(failed.result.decode::<StoredException>().unwrap().text(), "no");
 }
 
-async fn a_header_of_groups_gives_lists_of_lists(backend: Backend) {
-    let Some((chord, _store)) = Chord::begin(backend, 3).await else { return };
-    let tuple = r#"[["g", null], [[["h", null], [[["m0", null], null], [["m1", null], null]]],
-        [["m2", null], null]]]"#;
-    let layout: Value = Format::Json.decode(tuple.as_bytes()).unwrap();
-    let header = NewChord { layout: Some(layout), ..flat(3) };
-    chord.chords().begin(&header).await.unwrap();
+/// Celery's `add_to_chord`, and its header of groups: only in Redis, where both join one chord.
+#[tokio::test]
+async fn what_celery_says_of_a_chord_in_redis_holds() {
+    let Some((chord, store)) = Chord::begin(Backend::Redis, 2).await else { return };
+    let client = ::redis::Client::open(store.url.as_str()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let header = r#"{"result": [["g", null], [[["h", null], [[["m0", null], null],
+        [["m1", null], null]]], [["m2", null], null]]]}"#;
+    let () = ::redis::pipe()
+        .set("celery-taskset-meta-g", header)
+        .incr("celery-taskset-meta-g.t", 1)
+        .query_async(&mut connection)
+        .await
+        .unwrap();
     for position in [2, 0] {
         assert_eq!(chord.arrive(position).await, Arrived::Waiting);
     }
@@ -160,7 +165,7 @@ async fn two_chords_do_not_know_each_other(backend: Backend) {
         let chord = &chord;
         async move {
             let group_id = format!("other-{n}");
-            let new = NewChord { group_id: group_id.clone(), members: 1, layout: None };
+            let new = NewChord { group_id: group_id.clone(), members: 1 };
             chord.chords().begin(&new).await.unwrap();
             let document = succeeded(n);
             let arrival =
@@ -194,9 +199,8 @@ suite! {
     the_last_member_is_given_all_results_in_order
     a_member_that_arrives_twice_counts_once
     a_claim_keeps_others_away_until_it_is_finished
-    members_may_come_before_the_number_is_known_and_be_added_to
+    members_may_come_before_the_number_is_known
     a_member_that_failed_is_found
-    a_header_of_groups_gives_lists_of_lists
     a_thousand_members_at_once_complete_it_exactly_once
     two_chords_do_not_know_each_other
 }

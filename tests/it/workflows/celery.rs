@@ -5,7 +5,7 @@ use crate::rig::{Celery, PATIENCE, Process, Rig, Running, config};
 use celeriac::canvas::{Canvas, chain, group};
 use celeriac::client::ResultError;
 use celeriac::config::Config;
-use celeriac::protocol::Signature;
+use celeriac::protocol::{Signature, TaskState};
 use celeriac::publisher::Serializer;
 use celeriac::topology::{QueueKind, QueueTable, RouteSettings};
 use serde_json::json;
@@ -30,6 +30,16 @@ add, total, fail = ours("math.add"), ours("math.sum"), ours("math.fail")
 @app.task(name="py.add")
 def pyadd(*numbers):
     return sum(numbers)
+
+@app.task(name="py.replace", bind=True)
+def pyreplace(self, number):
+    raise self.replace(pyadd.s(number, 100))
+
+@app.task(name="py.answer", bind=True)
+def pyanswer(self, *numbers):
+    steps = [pyadd.s(number) for number in numbers]
+    steps[-1].set(reply_to=self.request.reply_to)
+    raise self.replace(chain(steps))
 
 @app.task(name="py.fail")
 def pyfail(*args):
@@ -58,6 +68,11 @@ value("starmap", add.starmap([(1, 2), (3, 4)]))
 value("ending in a group", chain(add.s(1, 1), group(add.s(1), add.s(2))))
 value("there and back", chain(add.s(1, 2), pyadd.s(10), add.s(100), pyadd.s(1000)))
 value("immutable", chain(pyadd.s(1, 2), add.si(5, 5), pyadd.s(1)))
+value("replaced", chain(pyreplace.s(5), add.s(1)))
+lost = pyreplace.delay(5)
+for n in range(2):
+    pyadd.delay(n).get(timeout=50)
+print("replaced at the end", lost.state, flush=True)
 failure("in Rust", chain(pyadd.s(1, 2), fail.s(), pyadd.s(1)))
 failure("in Python", chain(add.s(1, 2), pyfail.s(), add.s(1)))
 print("done", flush=True)
@@ -105,6 +120,8 @@ async fn celery_sends_every_form_to_us_and_reads_the_results() {
         "value ending in a group [3, 4]",
         "value there and back 1113",
         "value immutable 11",
+        "value replaced 106",
+        "replaced at the end PENDING",
         "failure in Rust ValueError no",
         "failure in Python ValueError not in Python",
         "done",
@@ -142,5 +159,31 @@ async fn we_send_workflows_whose_steps_are_on_both_sides() {
     let unfit = call("math.add", ("x",));
     let Canvas::Task(unfit) = unfit else { unreachable!() };
     assert!(value(unfit.queue("rust").into()).await.is_err());
+    running.stop().await;
+}
+
+/// Celery sends what replaces a task with its own worker's address. Whoever waits for the task itself
+/// hears of it only if the task passes the caller's address on; steps after it have theirs.
+#[tokio::test]
+async fn what_replaces_a_task_in_python_answers_where_it_is_told_to() {
+    let Some(celery) = Celery::find() else { return };
+    let rig = Rig::start().await;
+    let (running, _worker) = both(&rig, &celery).await;
+    let client = running.app.client();
+    let value = async |canvas: Canvas| {
+        let handle = client.apply::<serde_json::Value>(canvas).await.unwrap();
+        handle.timeout(PATIENCE).await.unwrap()
+    };
+    let ours = Canvas::from(Signature::call("math.add", &(1,)).unwrap().queue("rust"));
+    assert_eq!(value(chain([call("py.replace", (5,)), ours])).await, json!(106));
+    for (numbers, expected) in [(&[7][..], 7), (&[5, 100], 105)] {
+        assert_eq!(value(call("py.answer", numbers)).await, json!(expected));
+    }
+    let lost = client.apply::<i64>(call("py.replace", (5,))).await.unwrap();
+    // The worker takes one task after the other: the second of these runs after what replaced it.
+    for _ in 0..2 {
+        assert_eq!(value(call("py.add", (1,))).await, json!(1));
+    }
+    assert_eq!(lost.members::<i64>()[0].state().await.unwrap(), TaskState::Pending);
     running.stop().await;
 }

@@ -39,7 +39,7 @@ async fn planned(running: &Running, members: i64, body: &str) -> (String, Plan) 
     let chords = running.app.client().results().chords().unwrap();
     let group_id = id.clone();
     let members = plan.chords[0].members;
-    let chord = celeriac::results::NewChord { group_id, members, layout: None };
+    let chord = celeriac::results::NewChord { group_id, members };
     chords.begin(&chord).await.unwrap();
     (names::chord(&id), plan)
 }

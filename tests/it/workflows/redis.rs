@@ -22,6 +22,11 @@ def pysum(numbers):
 def pyreplace(self, number):
     raise self.replace(add.s(number, 100))
 
+@app.task(name="py.grow", bind=True)
+def pygrow(self, number):
+    self.add_to_chord(add.s(number, 100))
+    return number
+
 @app.task(name="py.spread", bind=True)
 def pyspread(self, count):
     raise self.replace(group(add.s(n, n) for n in range(count)))
@@ -56,6 +61,8 @@ value("chain member", chord([chain(add.s(1, 2), pyadd.s(3)), chain(pyadd.s(1), a
 value("group member", chord([chain(add.s(1, 1), group(add.s(1), add.s(2))), add.s(5, 5)], echo.s()))
 value("replace", chain(pyreplace.s(5), pyadd.s(1)))
 value("replaced by a group", chain(pyspread.s(3), total.s()))
+value("member replaced by a group", chord([pyspread.s(3), add.s(5, 5)], echo.s()))
+value("grown by a member", chord([pygrow.s(1), add.s(5, 5)], total.s()))
 value("of fifty", chord([add.s(n, n) if n % 2 else pyadd.s(n, n) for n in range(50)], total.s()))
 failure("in Rust", chord([add.s(1, 1), fail.s(), pyadd.s(1)], pysum.s()))
 failure("in Python", chord([add.s(1, 1), pyfail.s()], total.s()))
@@ -93,6 +100,8 @@ async fn one_chord_has_members_on_both_sides() {
         "value group member [[[3, 4], 10]]",
         "value replace 106",
         "value replaced by a group 6",
+        "value member replaced by a group [[[0, 2, 4], 10]]",
+        "value grown by a member 112",
         "value of fifty 2450",
         "failure in Rust ValueError then ChordError",
         "failure in Python ValueError then ChordError",
