@@ -1,16 +1,19 @@
 //! Names that travel: task ids, and the name of a node.
 
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
+use std::sync::Arc;
 
 /// Identifies one task through all its attempts. Any text; ours are random UUIDs, as Celery's are.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct TaskId(String);
+/// Cloning is cheap: an id stands in many places while its task runs.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(from = "String")]
+pub struct TaskId(Arc<str>);
 
 impl TaskId {
     /// A new random id (UUID version 4).
     pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4().to_string())
+        uuid::Uuid::new_v4().to_string().into()
     }
 
     /// The id that follows from `source` and `number`: always the same one, in the form of a
@@ -18,7 +21,7 @@ impl TaskId {
     pub fn derived(source: &str, number: u32) -> Self {
         let hash = hash(source.bytes().chain(number.to_be_bytes()));
         let id = uuid::Builder::from_random_bytes(hash.to_be_bytes()).into_uuid();
-        Self(id.to_string())
+        id.to_string().into()
     }
 
     /// A number from 0 to 1 that follows from `source` as an id does: chance that can be repeated.
@@ -42,19 +45,25 @@ const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
 impl From<String> for TaskId {
     fn from(text: String) -> Self {
-        Self(text)
+        Self(text.into())
     }
 }
 
 impl From<&str> for TaskId {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self(text.into())
     }
 }
 
 impl From<TaskId> for String {
     fn from(id: TaskId) -> Self {
-        id.0
+        id.as_str().to_owned()
+    }
+}
+
+impl Serialize for TaskId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

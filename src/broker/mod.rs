@@ -15,6 +15,7 @@ mod connection;
 mod consume;
 mod declare;
 mod deliveries;
+mod direct;
 mod fields;
 mod gather;
 mod headers;
