@@ -72,7 +72,7 @@ bench: $(VENV)/ready ## the table of speed and memory, next to a bare lapin loop
 bench-scheduler: $(VENV)/ready ## the scheduler next to celery beat, with ten thousand entries each
 	cargo bench --locked --bench scheduler
 
-bench-monitor: ## the monitor with a million tasks in its history, while two thousand a second come
+bench-monitor: $(VENV)/ready ## the monitor beside Flower, then with a million tasks while two thousand a second come
 	cargo bench --locked --bench monitor
 
 bench-celery: $(VENV)/ready ## a chain of 100 and a chord of 1,000 beside Celery's own worker

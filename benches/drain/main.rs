@@ -10,6 +10,8 @@
 #[path = "../runner/broker.rs"]
 #[allow(dead_code, reason = "the other benchmark reads more of it")]
 mod broker;
+#[path = "../runner/python.rs"]
+mod python;
 #[path = "../runner/usage.rs"]
 #[allow(dead_code, reason = "the other benchmark reads more of it")]
 mod usage;

@@ -1,5 +1,6 @@
 //! The two workers, each a process of its own, and Celery's producer.
 
+use crate::python::python;
 use crate::{QUEUE, usage};
 use anyhow::{Result, ensure};
 use celeriac::config::Config;
@@ -70,13 +71,7 @@ pub(crate) struct Python(PathBuf);
 
 impl Python {
     pub(crate) fn find() -> Result<Self> {
-        let folder = std::env::var_os("CELERIAC_VENV").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join(".work/venv"),
-            PathBuf::from,
-        );
-        let python = std::path::absolute(folder.join("bin/python"))?;
-        ensure!(python.exists(), "no Celery in {}; `make celery` installs it", folder.display());
-        Ok(Self(python))
+        Ok(Self(python()?))
     }
 
     /// Sends so many tasks.

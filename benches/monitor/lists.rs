@@ -31,9 +31,7 @@ impl Lists {
         let began = Instant::now();
         while began.elapsed() < during {
             for (path, times) in &mut lists.0 {
-                let asked = Instant::now();
-                monitor.get(path).await?;
-                times.0.push(asked.elapsed());
+                times.note(monitor.get(path)).await?;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -41,14 +39,27 @@ impl Lists {
     }
 
     pub(crate) fn times(self) -> impl Iterator<Item = (&'static str, Times)> {
-        self.0.into_iter().map(|(path, mut times)| {
-            times.0.sort_unstable();
-            (path, times)
-        })
+        self.0.into_iter().map(|(path, times)| (path, times.sorted()))
     }
 }
 
 impl Times {
+    /// Notes how long an answer takes.
+    pub(crate) async fn note(
+        &mut self,
+        answer: impl Future<Output = Result<String>>,
+    ) -> Result<()> {
+        let asked = Instant::now();
+        answer.await?;
+        self.0.push(asked.elapsed());
+        Ok(())
+    }
+
+    pub(crate) fn sorted(mut self) -> Self {
+        self.0.sort_unstable();
+        self
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }

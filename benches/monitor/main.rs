@@ -1,7 +1,8 @@
 //! What the monitor costs with a long history: a private RabbitMQ, a monitor that takes in what
 //! workers would tell, and somebody who looks at its lists meanwhile.
 //!
-//! `make bench-monitor` fills the history with a million tasks (the rate of that is what it takes in
+//! `make bench-monitor` first tells it and Flower of a hundred thousand tasks and asks both for the same
+//! lists in turn. Then it fills the history with a million tasks (the rate of that is what it takes in
 //! when it is behind), then tells it of two thousand a second while each list is asked for again and
 //! again, stops it and starts it, and at last kills it and tells of as many for a minute more before it
 //! is started again. `docs/performance.md` says what came out.
@@ -11,8 +12,11 @@
 #[path = "../runner/broker.rs"]
 #[allow(dead_code, reason = "shared with another bench")]
 mod broker;
+mod flower;
 mod lists;
 mod monitor;
+#[path = "../runner/python.rs"]
+mod python;
 mod telling;
 #[path = "../runner/usage.rs"]
 #[allow(dead_code, reason = "shared with another bench")]
@@ -29,6 +33,9 @@ use telling::Teller;
 /// Measures `celeriac monitor` with a long history, against a private RabbitMQ (or `AMQP_URL`).
 #[derive(Debug, Parser)]
 struct Options {
+    /// Tasks that Flower is told of too; 0 leaves Flower out.
+    #[arg(long, default_value_t = 100_000)]
+    flower: u64,
     /// Tasks in the history.
     #[arg(long, default_value_t = 1_000_000)]
     tasks: u64,
@@ -54,15 +61,20 @@ async fn main() -> Result<()> {
     let monitor = Monitor::start(&broker.url, folder.path()).await?;
     let mut teller = Teller::connect(&broker.url).await?;
 
+    if options.flower > 0 {
+        flower::compare(&monitor, &mut teller, &broker.url, options.flower).await?;
+    }
+
     let began = std::time::Instant::now();
     let cost = monitor.time()?;
-    teller.tell(options.tasks).await?;
+    let more = options.tasks.saturating_sub(teller.tasks());
+    teller.tell(more).await?;
     let told = began.elapsed();
     monitor.has(teller.tasks()).await?;
     let (took, cost) = (began.elapsed(), monitor.time()?.saturating_sub(cost));
-    let events = options.tasks as f64 * telling::EVENTS as f64;
+    let events = more as f64 * telling::EVENTS as f64;
     println!("| | |\n| --- | --- |");
-    println!("| history | {} tasks, {} MiB on the disk |", options.tasks, monitor.disk()?);
+    println!("| history | {} tasks, {} MiB on the disk |", teller.tasks(), monitor.disk()?);
     println!(
         "| taking in a backlog | {:.0} events/s, {:.1} µs of CPU each (they were told at {:.0}/s) |",
         events / took.as_secs_f64(),

@@ -111,7 +111,8 @@ impl Drop for Monitor {
     }
 }
 
-fn free() -> Result<String> {
+/// An address that is free.
+pub(crate) fn free() -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").context("a free port")?;
     Ok(listener.local_addr()?.to_string())
 }

@@ -10,6 +10,8 @@ mod arrivals;
 #[path = "../runner/broker.rs"]
 #[allow(dead_code, reason = "shared with another bench")]
 mod broker;
+#[path = "../runner/python.rs"]
+mod python;
 mod side;
 #[path = "../runner/usage.rs"]
 #[allow(dead_code, reason = "shared with another bench")]

@@ -1,7 +1,7 @@
 //! The two schedulers, each in a process of its own.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinSet;
 
+use crate::python::python;
 use crate::usage;
 
 /// Whose scheduler.
@@ -128,10 +129,8 @@ fn celeriac(folder: &Path, entries: Entries, count: usize, url: &str) -> Result<
 
 fn celery(folder: &Path, entries: Entries, count: usize, url: &str) -> Result<Command> {
     std::fs::write(folder.join("app.py"), CELERY)?;
-    let venv = std::env::var_os("CELERIAC_VENV")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".work/venv"), PathBuf::from);
     let daily = if entries == Entries::Daily { "1" } else { "0" };
-    let mut command = Command::new(venv.join("bin/python"));
+    let mut command = Command::new(python()?);
     command.args(["-u", "-m", "celery", "-A", "app", "beat", "--loglevel=INFO"]);
     command.env("AMQP_URL", url).env("ENTRIES", count.to_string()).env("DAILY", daily);
     Ok(command)

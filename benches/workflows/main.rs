@@ -10,6 +10,8 @@
 #[path = "../runner/broker.rs"]
 #[allow(dead_code, reason = "the other benchmark reads more of it")]
 mod broker;
+#[path = "../runner/python.rs"]
+mod python;
 #[path = "../runner/usage.rs"]
 #[allow(dead_code, reason = "the other benchmark reads more of it")]
 mod usage;
@@ -26,7 +28,7 @@ use celeriac::results::Backend;
 use celeriac::topology::{QueueKind, QueueTable};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -50,7 +52,7 @@ async fn total(numbers: Vec<i64>) -> anyhow::Result<i64> {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
-    let python = python()?;
+    let python = python::python()?;
     let broker = Broker::start()?;
     let redis = Redis::start()?;
     let mut times = Times::new();
@@ -164,15 +166,6 @@ fn celery(python: &Path, url: &str, redis: &str) -> Command {
     command.env("AMQP_URL", url).env("REDIS_URL", redis);
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/workflows"));
     command
-}
-
-fn python() -> Result<PathBuf> {
-    let folder = std::env::var_os("CELERIAC_VENV")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".work/venv"), PathBuf::from);
-    let python = folder.join("bin/python");
-    let python = std::path::absolute(python)?;
-    ensure!(python.exists(), "no Celery in {}; `make celery` installs it", folder.display());
-    Ok(python)
 }
 
 /// Celery's worker with its default pool, two processes.
