@@ -390,14 +390,14 @@ async fn open(link: Link, consume: Arc<Consume>, prefetch: u16) -> Option<Open> 
                 return Some(open);
             }
             Err(error) => {
+                let repairing = timeout(ANSWER, repair(&up, &consume, &error));
+                // Whatever comes of it, consuming is tried again.
+                let repaired = up.gone.run_until_cancelled(repairing).await;
                 let text = error.to_string();
-                if told.as_ref() != Some(&text) {
+                if !matches!(repaired, Some(Ok(true))) && told.as_ref() != Some(&text) {
                     warn!(queue = %consume.queue, %error, "cannot consume, trying until it works");
                     told = Some(text);
                 }
-                let repairing = timeout(ANSWER, repair(&up, &consume, &error));
-                // Whatever comes of it, consuming is tried again.
-                let _ = up.gone.run_until_cancelled(repairing).await;
             }
         }
         tokio::time::sleep(backoff.random_wait(failures)).await;
@@ -405,17 +405,19 @@ async fn open(link: Link, consume: Arc<Consume>, prefetch: u16) -> Option<Open> 
     None
 }
 
-/// Declares the queue again if that is why it cannot be consumed.
-async fn repair(up: &Up, consume: &Consume, error: &lapin::Error) {
+/// Declares the queue if that it is missing is why it cannot be consumed; whether it is there now.
+async fn repair(up: &Up, consume: &Consume, error: &lapin::Error) -> bool {
     let is_missing = matches!(
         error.kind(),
         lapin::ErrorKind::ProtocolError(refused) if refused.get_id() == NOT_FOUND
     );
-    let Some(topology) = consume.repair.as_ref().filter(|_| is_missing) else { return };
-    match declare(&up.connection, topology).await {
-        Ok(()) => info!(queue = %consume.queue, "the queue was missing and is declared again"),
+    let Some(topology) = consume.repair.as_ref().filter(|_| is_missing) else { return false };
+    let declared = declare(&up.connection, topology).await;
+    match &declared {
+        Ok(()) => info!(queue = %consume.queue, "the queue was missing and is declared"),
         Err(error) => warn!(queue = %consume.queue, %error, "the queue is missing"),
     }
+    declared.is_ok()
 }
 
 /// AMQP's reply code for something that does not exist.
