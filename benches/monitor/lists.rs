@@ -6,13 +6,20 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// What is asked for.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 15] = [
     "/",
     "/tasks",
     "/tasks?q=state:success+name:shop.task3",
     "/failures",
     "/workers",
     "/queues",
+    "/names",
+    "/workflows",
+    "/dead",
+    "/schedules",
+    "/audit",
+    "/live",
+    "/ops",
     "/api/v1/tasks?limit=50",
     "/api/v1/series?range=15m",
 ];

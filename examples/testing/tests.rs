@@ -24,8 +24,7 @@ async fn whoever_signs_up_is_sent_a_welcome() {
 #[tokio::test]
 async fn a_busy_mail_server_is_tried_again() {
     let app = App::in_memory();
-    let mailer = Mailer::default();
-    mailer.failures.store(2, Ordering::SeqCst);
+    let mailer = Mailer { failures: 2, ..Mailer::default() };
     let worker = worker(&app, &mailer);
     sign_up(&app, 42).await.unwrap();
 
@@ -39,8 +38,7 @@ async fn a_busy_mail_server_is_tried_again() {
 #[tokio::test]
 async fn a_broken_mail_server_leaves_the_mail_in_the_archive() {
     let app = App::in_memory();
-    let mailer = Mailer::default();
-    mailer.failures.store(u32::MAX, Ordering::SeqCst);
+    let mailer = Mailer { failures: u32::MAX, ..Mailer::default() };
     let worker = worker(&app, &mailer);
     sign_up(&app, 42).await.unwrap();
     let report = worker.advance(60 * MINUTE).await;

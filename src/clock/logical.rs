@@ -28,9 +28,15 @@ impl LogicalClock {
 
     /// Counts a message that came with `other`: afterwards this clock is ahead of both.
     pub fn adjust(&self, other: u64) -> u64 {
-        let after = |own: u64| own.max(other).saturating_add(1);
-        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |own| Some(after(own))) {
-            Ok(own) | Err(own) => after(own),
+        let mut own = self.value();
+        loop {
+            let after = own.max(other).saturating_add(1);
+            let turned =
+                self.0.compare_exchange_weak(own, after, Ordering::Relaxed, Ordering::Relaxed);
+            match turned {
+                Ok(_) => return after,
+                Err(now) => own = now,
+            }
         }
     }
 

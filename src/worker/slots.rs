@@ -122,11 +122,14 @@ impl Slots {
 impl Pool {
     /// Whether one was owed, which then is owed no more.
     fn pay(&self) -> bool {
-        if self.owed.load(Ordering::Relaxed) == 0 {
-            return false;
+        let (mut owed, order) = (self.owed.load(Ordering::Relaxed), Ordering::Relaxed);
+        while let Some(left) = owed.checked_sub(1) {
+            match self.owed.compare_exchange_weak(owed, left, order, order) {
+                Ok(_) => return true,
+                Err(now) => owed = now,
+            }
         }
-        let less = |owed: usize| owed.checked_sub(1);
-        self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+        false
     }
 }
 
