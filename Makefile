@@ -9,6 +9,10 @@ BROKER_PORT ?= 5673
 VENV := .work/venv
 AXE := .work/axe/axe.min.js
 
+# A warning is an error with the compiler that this is developed with. Later ones know more to warn of.
+RUST := 1.95
+DENY = $(if $(findstring rustc $(RUST).,$(shell rustc --version)),-D warnings)
+
 .PHONY: help build check fmt test test-unit test-it soak celery axe demo django bench bench-celery bench-monitor bench-scheduler broker-up broker-down clean
 
 help: ## this list
@@ -19,9 +23,9 @@ build: ## the optimised program: target/release/celeriac
 
 check: ## formatting, lints, documentation, shell scripts; changes nothing
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy --no-default-features --lib --bins --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' \
+	cargo clippy --workspace --all-targets --locked -- $(DENY)
+	cargo clippy --no-default-features --lib --bins --locked -- $(DENY)
+	RUSTDOCFLAGS='$(DENY) -A rustdoc::private-intra-doc-links' \
 		cargo doc --workspace --no-deps --document-private-items --locked
 	for script in rabbitmq/*.sh examples/demo/*.sh examples/django/*.sh examples/django/bin/*.sh .ci/run; do bash -n $$script; done
 
