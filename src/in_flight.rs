@@ -5,36 +5,32 @@
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio_util::sync::ReusableBoxFuture;
 
-/// A future in a box that [`Boxes::release`] takes back.
+/// A future in a box that [`InFlight::release`] takes back.
 pub(crate) type Boxed<T> = ReusableBoxFuture<'static, T>;
 
 /// So many empty boxes are kept at most.
 const MOST_FREE: usize = 256;
 
-/// Empty boxes, for futures of one kind.
-pub(crate) struct Boxes<T>(Vec<Boxed<T>>);
+/// Futures under way, and the boxes of those that have ended.
+pub(crate) struct InFlight<T> {
+    under_way: FuturesUnordered<Lent<T>>,
+    free: Vec<Boxed<T>>,
+}
 
-impl<T> Default for Boxes<T> {
+impl<T> Default for InFlight<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { under_way: FuturesUnordered::new(), free: Vec::new() }
     }
 }
 
-impl<T> fmt::Debug for Boxes<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Boxes").field(&self.0.len()).finish()
-    }
-}
-
-impl<T> Boxes<T> {
-    /// Puts a future into a box, a free one if there is one.
+impl<T> InFlight<T> {
+    /// Puts a future into a box, a free one if there is one. It is not under way yet.
     pub(crate) fn hold(&mut self, future: impl Future<Output = T> + Send + 'static) -> Boxed<T> {
-        match self.0.pop() {
+        match self.free.pop() {
             Some(mut boxed) => {
                 boxed.set(future);
                 boxed
@@ -45,33 +41,9 @@ impl<T> Boxes<T> {
 
     /// Takes back the box of a future that has ended.
     pub(crate) fn release(&mut self, boxed: Boxed<T>) {
-        if self.0.len() < MOST_FREE {
-            self.0.push(boxed);
+        if self.free.len() < MOST_FREE {
+            self.free.push(boxed);
         }
-    }
-}
-
-/// Futures under way, and the boxes of those that have ended.
-pub(crate) struct InFlight<T> {
-    under_way: FuturesUnordered<Lent<T>>,
-    free: Boxes<T>,
-}
-
-impl<T> Default for InFlight<T> {
-    fn default() -> Self {
-        Self { under_way: FuturesUnordered::new(), free: Boxes::default() }
-    }
-}
-
-impl<T> InFlight<T> {
-    /// Puts a future into a box. It is not under way yet.
-    pub(crate) fn hold(&mut self, future: impl Future<Output = T> + Send + 'static) -> Boxed<T> {
-        self.free.hold(future)
-    }
-
-    /// Takes back the box of a future that has ended.
-    pub(crate) fn release(&mut self, boxed: Boxed<T>) {
-        self.free.release(boxed);
     }
 
     /// From now on [`next`](Self::next) drives this future.
@@ -135,9 +107,9 @@ mod tests {
             assert_eq!(in_flight.next().await, Some(value.try_into().unwrap()));
             assert_eq!(in_flight.len(), value);
         }
-        assert_eq!((in_flight.next().await, in_flight.free.0.len()), (None, 3));
+        assert_eq!((in_flight.next().await, in_flight.free.len()), (None, 3));
         let boxed = in_flight.hold(std::future::ready(7));
-        assert_eq!(in_flight.free.0.len(), 2);
+        assert_eq!(in_flight.free.len(), 2);
         in_flight.push(boxed);
         assert_eq!(in_flight.next().await, Some(7));
         assert!(in_flight.is_empty());

@@ -15,7 +15,6 @@ mod connection;
 mod consume;
 mod declare;
 mod deliveries;
-mod direct;
 mod fields;
 mod gather;
 mod headers;

@@ -10,7 +10,6 @@
 //! waiting publisher sends the same message again, with the same id, until its deadline.
 
 use super::connection::{Link, Up};
-use super::direct::{Direct, Sent};
 use super::headers::MOST_HEADER_BYTES;
 use super::message::RawMessage;
 use crate::backoff::Backoff;
@@ -110,7 +109,6 @@ impl PublishError {
 pub(crate) struct Confirms {
     jobs: mpsc::Sender<Job>,
     link: Link,
-    direct: Arc<Direct>,
 }
 
 /// Runs the publishing channel; see the module.
@@ -211,8 +209,7 @@ impl Confirms {
     pub(crate) fn new(link: Link, in_flight: usize) -> (Self, Pump) {
         let in_flight = in_flight.max(1);
         let (jobs, receiver) = mpsc::channel(in_flight);
-        let direct = Arc::new(Direct::new(link.clone()));
-        (Self { jobs, link: link.clone(), direct }, Pump { jobs: receiver, link, in_flight })
+        (Self { jobs, link: link.clone() }, Pump { jobs: receiver, link, in_flight })
     }
 
     /// Publishes and waits for the confirm, over reconnections, until `deadline`. With a `fence` it
@@ -229,14 +226,6 @@ impl Confirms {
         let started = Instant::now();
         let ends = started + deadline;
         let mut sent = false;
-        if fence.is_none() && Direct::takes(&message) {
-            match tokio::time::timeout_at(ends, self.direct.publish(&message)).await {
-                Ok(Sent::Confirmed) => return Ok(()),
-                // The pump knows what to do then.
-                Ok(tried) => sent = tried == Sent::Unconfirmed,
-                Err(_) => return Err(self.missed(deadline, true)),
-            }
-        }
         let mut refusals = 0;
         let mut suspicion = Suspicion::default();
         loop {
@@ -375,8 +364,7 @@ fn check_headers(message: &RawMessage) -> Result<(), PublishError> {
     )))
 }
 
-/// A channel on which publications are confirmed.
-pub(super) async fn open(connection: &lapin::Connection) -> Result<Channel, lapin::Error> {
+async fn open(connection: &lapin::Connection) -> Result<Channel, lapin::Error> {
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)

@@ -30,8 +30,6 @@ pub(super) struct QueueLoop {
     pub(super) stopped: CancellationToken,
     pub(super) stage: Stage,
     pub(super) start: Start,
-    /// How many attempts in a row have kept the loop for long.
-    pub(super) kept: u32,
     /// How many deliveries came while the last handful gathered.
     pub(super) handful: u32,
 }
@@ -60,10 +58,8 @@ const RUSH: f64 = 1000.0;
 /// And from so many on they are taken together.
 const FLOOD: f64 = 5000.0;
 
-/// And no longer, once some of them in a row have kept the loop for this long. One alone may not be to
-/// blame: the machine may have had something else to do.
+/// And no longer, once one of them has kept the loop for this long.
 const LONG: Duration = Duration::from_micros(500);
-const MOST_LONG: u32 = 2;
 
 /// How long deliveries gather. In this time fewer come than are prefetched.
 const HANDFUL: Duration = Duration::from_millis(1);
@@ -211,8 +207,7 @@ impl QueueLoop {
             }
             None => drop(processes.spawn(process)),
         }
-        self.kept = if began.elapsed() > LONG { self.kept + 1 } else { 0 };
-        if self.kept >= MOST_LONG {
+        if began.elapsed() > LONG {
             self.start = Start::Beside;
         }
     }

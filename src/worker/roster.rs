@@ -288,7 +288,6 @@ impl<'a> Roster<'a> {
             stopped: stop.done,
             stage: Stage::Cautious,
             start: Start::Beside,
-            kept: 0,
             handful: 0,
         }
     }
