@@ -71,7 +71,7 @@ pub enum ResultError {
         /// `FAILURE` or `REVOKED`.
         state: TaskState,
         /// What went wrong.
-        exception: StoredException,
+        exception: Box<StoredException>,
         /// More text for a person.
         traceback: Option<String>,
     },

@@ -229,6 +229,17 @@ fn a_reader_that_has_enough_is_no_error() {
 }
 
 #[test]
+fn an_error_that_nobody_reads_ends_like_any_other() {
+    let folder = Folder::with("celeriac.toml", "[brokr]\n");
+    for (arguments, code) in [(&["confg"][..], 2), (&["config", "check"], 78), (&["init"], 73)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = folder.command(arguments).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
 fn every_shell_has_completions() {
     let folder = Folder::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

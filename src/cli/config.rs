@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, OrExit};
 use super::global::Global;
-use super::output::Row;
+use super::output::{Row, counted, say};
 use crate::config::{Change, Explanation, Loader, Shown, explain, schema, wrap};
 use std::path::PathBuf;
 
@@ -87,20 +87,16 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit
 }
 
 /// Ends with `on_warning` if there are warnings and no errors.
-#[expect(clippy::print_stderr, reason = "the command line is what prints")]
 fn check(global: &Global, on_warning: Exit) -> anyhow::Result<Exit> {
     let report = global.loader().load()?.report;
     if report.warnings() > 0 {
-        eprintln!("{}", report.render(global.style()));
+        say(report.render(global.style()));
         return Ok(on_warning);
     }
-    if !global.quiet {
-        match report.files {
-            0 => eprintln!("no configuration file found; the built-in defaults hold"),
-            1 => eprintln!("1 file, no problems"),
-            files => eprintln!("{files} files, no problems"),
-        }
-    }
+    global.note(&match report.files {
+        0 => "no configuration file found; the built-in defaults hold".to_owned(),
+        files => format!("{}, no problems", counted(files as u64, "file")),
+    });
     Ok(Exit::Done)
 }
 

@@ -1,6 +1,6 @@
 //! Options that every command takes.
 
-use super::output::{Colour, Format};
+use super::output::{Colour, Format, say};
 use crate::config::{Loaded, Loader, Severity, Style};
 use std::io;
 use std::path::PathBuf;
@@ -73,20 +73,18 @@ impl Global {
     ///
     /// # Errors
     /// The report of everything that is wrong.
-    #[expect(clippy::print_stderr, reason = "the command line is what prints")]
     pub(crate) fn load(&self, loader: Loader) -> anyhow::Result<Loaded> {
         let loaded = loader.load()?;
         if !self.quiet && loaded.report.problems.iter().any(|p| p.severity == Severity::Warning) {
-            eprintln!("{}", loaded.report.render(self.style()));
+            say(loaded.report.render(self.style()));
         }
         Ok(loaded)
     }
 
     /// Says something beside the answer, unless `--quiet`.
-    #[expect(clippy::print_stderr, reason = "the command line is what prints")]
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 

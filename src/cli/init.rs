@@ -1,7 +1,7 @@
 //! `celeriac init`
 
 use super::exit::{Exit, OrExit};
-use super::output::write;
+use super::output::{say, write};
 use crate::config;
 use anyhow::{Context, anyhow};
 use std::borrow::Cow;
@@ -57,7 +57,6 @@ impl Preset {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the command line is what prints")]
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let text = arguments.preset.text();
     if arguments.file.as_os_str() == "-" {
@@ -76,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         .and_then(|mut created| created.write_all(text.as_bytes()))
         .with_context(|| format!("cannot write {}", file.display()))
         .or_exit(Exit::CannotCreate)?;
-    eprintln!("wrote {}", file.display());
-    eprintln!("next: celeriac config check -c {}", file.display());
+    say(format_args!("wrote {}", file.display()));
+    say(format_args!("next: celeriac config check -c {}", file.display()));
     Ok(Exit::Done)
 }

@@ -55,7 +55,7 @@ use crate::config::{Report, Style};
 use clap::Parser;
 use exit::{Exit, Failed};
 use global::Global;
-use output::OutputClosed;
+use output::{OutputClosed, say};
 use std::io;
 use std::process::ExitCode;
 
@@ -191,18 +191,17 @@ fn wait(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<E
 }
 
 /// Says on standard error what went wrong, and decides the exit code.
-#[expect(clippy::print_stderr, reason = "the command line is what prints")]
 fn explain(error: &anyhow::Error, style: Style) -> Exit {
     if error.is::<OutputClosed>() {
         return Exit::Done;
     }
     if let Some(report) = error.downcast_ref::<Report>() {
-        eprintln!("{}", report.render(style));
+        say(report.render(style));
         return Exit::Config;
     }
-    eprintln!("error: {error}");
+    say(format_args!("error: {error}"));
     for cause in error.chain().skip(1) {
-        eprintln!("  because: {cause}");
+        say(format_args!("  because: {cause}"));
     }
     error.downcast_ref::<Failed>().map_or(Exit::Internal, |failed| failed.exit)
 }

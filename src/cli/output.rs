@@ -7,6 +7,7 @@ use super::exit::{Exit, failed};
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 use serde_json::Value;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// The form of an answer.
@@ -59,6 +60,32 @@ pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(OutputClosed.into()),
         ended => ended.context("writing to standard output"),
     }
+}
+
+/// Says something beside the answer, in a line of its own. That nobody reads it is no error.
+pub(crate) fn say(text: impl Display) {
+    let _unread = writeln!(io::stderr(), "{text}");
+}
+
+/// The first of many errors, and how many more there are.
+pub(crate) fn say_errors(errors: &[impl Display]) {
+    const SHOWN: usize = 20;
+    for error in errors.iter().take(SHOWN) {
+        say(format_args!("error: {error}"));
+    }
+    if errors.len() > SHOWN {
+        say(format_args!("error: and {} more", errors.len() - SHOWN));
+    }
+}
+
+/// What a person answers to a question.
+pub(crate) fn ask(question: impl Display) -> io::Result<String> {
+    let mut terminal = io::stderr();
+    write!(terminal, "{question}: ")?;
+    terminal.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim().to_owned())
 }
 
 /// One line of a table.

@@ -2,6 +2,7 @@
 
 use super::exit::{Exit, OrExit};
 use super::global::Global;
+use super::output::say;
 use super::send;
 use crate::broker::Broker;
 use crate::control::{self, Answers, Arguments as Given, AskError, Caller, Reach, Recipients};
@@ -81,14 +82,11 @@ async fn tell(broker: &Broker, arguments: &Arguments) -> Result<Answers, AskErro
 
 /// Which workers refused, and why. That the workers could not be told is a warning: the broker keeps
 /// what matters.
-#[expect(clippy::print_stderr, reason = "the command line is what prints")]
 fn refusals(told: Result<Answers, AskError>, global: &Global) -> BTreeMap<String, String> {
     let answers = match told {
         Ok(answers) => answers,
         Err(error) => {
-            if !global.quiet {
-                eprintln!("warning: Celery's workers are not told: {error}");
-            }
+            global.note(&format!("warning: Celery's workers are not told: {error}"));
             return BTreeMap::new();
         }
     };
@@ -96,7 +94,7 @@ fn refusals(told: Result<Answers, AskError>, global: &Global) -> BTreeMap<String
     let refused = refused.filter_map(|(worker, reply)| Some((worker, reply.error()?.to_owned())));
     let refused: BTreeMap<_, _> = refused.collect();
     for (worker, why) in &refused {
-        eprintln!("{worker}: {why}");
+        say(format_args!("{worker}: {why}"));
     }
     refused
 }

@@ -2,6 +2,7 @@
 
 use super::exit::{Exit, OrExit};
 use super::global::Global;
+use super::output::say_errors;
 use crate::app::App;
 use crate::client::NamedCall;
 use crate::clock;
@@ -268,15 +269,8 @@ async fn send_lines(global: &Global, template: &JsonCall, file: &str) -> anyhow:
     })
 }
 
-#[expect(clippy::print_stderr, reason = "the command line is what prints")]
 fn report(global: &Global, sent: u64, errors: &[String]) -> anyhow::Result<()> {
-    const SHOWN: usize = 20;
-    for error in errors.iter().take(SHOWN) {
-        eprintln!("error: {error}");
-    }
-    if errors.len() > SHOWN {
-        eprintln!("error: and {} more", errors.len() - SHOWN);
-    }
+    say_errors(errors);
     let answer = serde_json::json!({ "sent": sent, "failed": errors.len() });
     let text = match errors.len() {
         0 => format!("{sent} sent and confirmed"),

@@ -183,7 +183,6 @@ async fn check(global: &Global, arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 /// Prints the differences. A broker without a ladder misses one thing, not a hundred.
-#[expect(clippy::print_stderr, reason = "the command line is what prints")]
 async fn compare(global: &Global, app: &App, topology: &Topology) -> anyhow::Result<Exit> {
     let mut findings = app.broker().differences(topology).await.map_err(refused)?;
     let is_rung = |finding: &Finding| matches!(finding, Finding::Missing(object) if names::is_delay_level(object.name()));
@@ -195,15 +194,13 @@ async fn compare(global: &Global, app: &App, topology: &Topology) -> anyhow::Res
     if !findings.is_empty() || !global.output.is_for_people() {
         global.output.rows(&findings)?;
     }
-    if !global.quiet {
-        if rungs > 0 {
-            eprintln!("{rungs} parts of the delay ladder are missing");
-        }
-        match none {
-            true => eprintln!("the broker has everything as configured"),
-            false => eprintln!("create what is missing: celeriac topology apply"),
-        }
+    if rungs > 0 {
+        global.note(&format!("{rungs} parts of the delay ladder are missing"));
     }
+    global.note(match none {
+        true => "the broker has everything as configured",
+        false => "create what is missing: celeriac topology apply",
+    });
     Ok(if none { Exit::Done } else { Exit::No })
 }
 

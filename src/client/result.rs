@@ -116,7 +116,7 @@ impl<T: DeserializeOwned> ResultHandle<T> {
             Some(exception) => Err(ResultError::Failed {
                 id,
                 state: result.state.clone(),
-                exception,
+                exception: exception.into(),
                 traceback: result.traceback.clone(),
             }),
         }

@@ -242,7 +242,7 @@ async fn ended(id: &TaskId, watch: &mut Watch) -> Result<Raw, ResultError> {
         Some(exception) => Err(ResultError::Failed {
             id: id.clone(),
             state: result.state.clone(),
-            exception,
+            exception: exception.into(),
             traceback: result.traceback.clone(),
         }),
     }

@@ -116,7 +116,7 @@ impl Fields {
         let complete = path.is_empty() || path.split('.').all(|part| !part.is_empty());
         let means = |field: &&Field| field.reach == reach && head.eq_ignore_ascii_case(field.name);
         let field = self.known.iter().find(means).filter(|_| complete)?;
-        Some((*field, path)).filter(|_| reach == Reach::Alone || !path.is_empty())
+        (reach == Reach::Alone || !path.is_empty()).then_some((*field, path))
     }
 
     /// What is wrong with a name that means none of them.

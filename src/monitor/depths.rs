@@ -166,13 +166,13 @@ impl Watch {
     pub(super) async fn run(&self) {
         let mut caller = None;
         let mut every = tokio::time::interval(EVERY);
-        for round in 0_usize.. {
+        for round in (0..ASK_EACH).cycle() {
             every.tick().await;
             if !self.broker.is_connected() {
                 caller = None;
                 continue;
             }
-            let is_due = round.is_multiple_of(ASK_EACH) || !self.depths.is_consumed();
+            let is_due = round == 0 || !self.depths.is_consumed();
             if is_due && let Err(error) = self.ask(&mut caller).await {
                 debug!(%error, "workers are not asked what they consume");
                 caller = None;

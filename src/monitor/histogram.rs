@@ -67,8 +67,8 @@ impl Histogram {
     /// What [`Histogram::to_bytes`] gave.
     pub(super) fn from_bytes(bytes: &[u8]) -> Self {
         let mut histogram = Self::default();
-        for (own, bytes) in histogram.0.iter_mut().zip(bytes.chunks_exact(4)) {
-            *own = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        for (own, bytes) in histogram.0.iter_mut().zip(bytes.as_chunks().0) {
+            *own = u32::from_le_bytes(*bytes);
         }
         histogram
     }

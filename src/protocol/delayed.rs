@@ -9,8 +9,8 @@ const LEVELS: usize = 28;
 /// and the message arrives with all of it. A key without that prefix is returned as it is.
 pub fn delayed_routing_key(key: &str) -> &str {
     let Some((prefix, rest)) = key.split_at_checked(2 * LEVELS) else { return key };
-    let digits = prefix.as_bytes().chunks_exact(2);
-    let is_delay = digits.into_iter().all(|pair| matches!(pair, [b'0' | b'1', b'.']));
+    let digits = prefix.as_bytes().as_chunks().0;
+    let is_delay = digits.iter().all(|pair| matches!(pair, [b'0' | b'1', b'.']));
     if is_delay { rest } else { key }
 }
 

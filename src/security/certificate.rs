@@ -93,7 +93,7 @@ impl Certificate {
 fn text(value: &Any<'_>) -> Option<String> {
     let utf8 = || std::str::from_utf8(value.data).ok().map(str::to_owned);
     let utf16 = || {
-        let pairs = value.data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+        let pairs = value.data.as_chunks().0.iter().map(|pair| u16::from_be_bytes(*pair));
         char::decode_utf16(pairs).collect::<Result<_, _>>().ok()
     };
     match value.tag().0 {

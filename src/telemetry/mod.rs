@@ -163,6 +163,8 @@ pub fn start(settings: &Settings) -> Result<(), LogError> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
+        // It would say so where the log goes too, and panic when nobody reads that.
+        .log_internal_errors(false)
         .with_ansi(colour && std::env::var_os("NO_COLOR").is_none());
     let started = match settings.format {
         Format::Text => log.try_init(),

@@ -1,6 +1,6 @@
 //! Tasks that are programs and HTTP calls, from a configuration alone, by the real program.
 
-use crate::rig::{PATIENCE, Process, Rig, eventually};
+use crate::rig::{PATIENCE, Process, Rig, Signal, eventually};
 use axum::Router;
 use axum::routing::post;
 use std::path::Path;
@@ -49,6 +49,18 @@ async fn a_table_in_the_configuration_is_a_task() {
     let named = ["--kwargs", r#"{"name": "ann"}"#];
     assert!(call(&rig, &[&["greet"], &named[..]].concat()).await.contains("hello ann"));
     assert!(call(&rig, &[&["push"], &named[..]].concat()).await.contains("pushed"));
+}
+
+#[tokio::test]
+async fn a_worker_whose_log_nobody_reads_works_on() {
+    let rig = Rig::start().await;
+    let mut worker = worker(&rig, "[tasks.greet]\nexec = [\"echo\", \"hello\"]\n").await;
+    worker.stop_reading().await;
+    for _ in 0..3 {
+        assert!(call(&rig, &["greet"]).await.contains("hello"));
+    }
+    worker.signal(Signal::TERM);
+    assert!(worker.ended(PATIENCE).await.success());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::super::exit::{Exit, failed};
 use super::super::global::Global;
+use super::super::output::{ask, say, say_errors};
 use super::{find, open};
 use crate::archive::{Archive, DeadLetter, Done, Retries};
 use crate::broker::DeclareError;
@@ -11,13 +12,10 @@ use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 /// More letters than this are not requeued without a question.
 const MANY: usize = 100;
-
-/// So many errors are shown.
-const SHOWN: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Requeue {
@@ -174,7 +172,6 @@ impl Choice {
     }
 
     /// Asks on a terminal; elsewhere `--yes` must have been given.
-    #[expect(clippy::print_stderr, reason = "the command line is what prints")]
     fn confirm(&self, question: &str, count: usize) -> anyhow::Result<()> {
         if self.yes {
             return Ok(());
@@ -182,11 +179,7 @@ impl Choice {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Err(failed(Exit::Invalid, anyhow!("{question} Say so with --yes")));
         }
-        eprint!("{question} type {count}: ");
-        std::io::stderr().flush()?;
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
-        if answer.trim() == count.to_string() {
+        if ask(format_args!("{question} type {count}"))? == count.to_string() {
             return Ok(());
         }
         Err(failed(Exit::No, anyhow!("not confirmed, nothing done")))
@@ -236,16 +229,10 @@ impl Tally {
         Ok(if self.matched == 0 { Exit::NotFound } else { Exit::Done })
     }
 
-    #[expect(clippy::print_stderr, reason = "the command line is what prints")]
     fn report(self, global: &Global, verb: &str) -> anyhow::Result<Exit> {
-        for error in self.errors.iter().take(SHOWN) {
-            eprintln!("error: {error}");
-        }
-        if self.errors.len() > SHOWN {
-            eprintln!("error: and {} more", self.errors.len() - SHOWN);
-        }
+        say_errors(&self.errors);
         for (why, count) in &self.skipped {
-            eprintln!("{count} skipped: {why}");
+            say(format_args!("{count} skipped: {why}"));
         }
         let (done, failed, skipped) = (self.done, self.failed, self.skipped());
         let answer = json!({

@@ -2,7 +2,7 @@
 
 use super::super::exit::{Exit, failed};
 use super::super::global::Global;
-use super::super::output::Row;
+use super::super::output::{Row, counted};
 use super::{find, open};
 use crate::archive::{ArchiveError, DeadLetter};
 use crate::broker::RawMessage;
@@ -47,7 +47,6 @@ fn short_time(time: std::time::SystemTime) -> String {
     clock::to_iso(time).get(..19).map_or_else(String::new, |text| text.replace('T', " ") + "Z")
 }
 
-#[expect(clippy::print_stderr, reason = "the command line is what prints")]
 pub(super) async fn list(global: &Global, filter: &[String], limit: usize) -> anyhow::Result<Exit> {
     super::parse(filter)?;
     let (app, archive) = open(global).await?;
@@ -55,15 +54,12 @@ pub(super) async fn list(global: &Global, filter: &[String], limit: usize) -> an
     let found = letters.len();
     let shown: Vec<_> = letters.into_iter().rev().take(limit).map(Line).collect();
     global.output.rows(&shown)?;
-    if !global.quiet {
-        match found {
-            found if found > shown.len() => {
-                eprintln!("{} of {found} dead letters, newest first", shown.len());
-            }
-            1 => eprintln!("1 dead letter"),
-            found => eprintln!("{found} dead letters"),
+    global.note(&match found {
+        found if found > shown.len() => {
+            format!("{} of {found} dead letters, newest first", shown.len())
         }
-    }
+        found => counted(found as u64, "dead letter"),
+    });
     app.close().await;
     Ok(Exit::Done)
 }

@@ -6,7 +6,7 @@ pub(super) use pause::said;
 
 use super::exit::{Exit, OrExit, failed};
 use super::global::Global;
-use super::output::{counted, plain};
+use super::output::{ask, counted, plain};
 use super::send;
 use super::status::{QueueState, configured, queues};
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::control::{self, Pauses};
 use anyhow::anyhow;
 use pause::{Word, say};
 use serde_json::json;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 /// Look at queues, pause them, or delete what waits in one
@@ -197,7 +197,6 @@ async fn purge(global: &Global, app: &App, name: &str, asks: Asks) -> anyhow::Re
 }
 
 /// Has somebody write the name of the queue.
-#[expect(clippy::print_stderr, reason = "the command line is what prints")]
 fn confirm(name: &str, ready: u32) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
         let why = anyhow!(
@@ -206,11 +205,8 @@ fn confirm(name: &str, ready: u32) -> anyhow::Result<()> {
         );
         return Err(failed(Exit::Used, why));
     }
-    eprint!("Delete {} from {}? Write its name: ", counted(ready, "message"), plain(name));
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    match answer.trim() == name {
+    let messages = counted(ready, "message");
+    match ask(format_args!("Delete {messages} from {}? Write its name", plain(name)))? == name {
         true => Ok(()),
         false => Err(failed(Exit::No, anyhow!("that is not its name; nothing was deleted"))),
     }

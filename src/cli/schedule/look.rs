@@ -228,15 +228,12 @@ impl Schedules<'_> {
     }
 
     /// What the leader knows, and who stands by; nothing, after a word about it, when nobody answers.
-    #[expect(clippy::print_stderr, reason = "the command line is what prints")]
     async fn schedulers(&self) -> Option<(Report, Standbys)> {
         match self.ask_all().await {
             Ok((Answer::Status(report), standbys)) => Some((*report, standbys)),
             Ok(_) => None,
             Err(error) => {
-                if !self.global.quiet {
-                    eprintln!("note: {error}; showing what the files say");
-                }
+                self.global.note(&format!("note: {error}; showing what the files say"));
                 None
             }
         }

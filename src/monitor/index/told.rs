@@ -82,7 +82,7 @@ fn prefetch(record: &Record, step: &Step) -> (i64, Option<Micros>) {
     match (&step.what, record.received) {
         (What::Received(_), _) => (1, None),
         (What::Started { .. }, Some(received)) => {
-            (-1, Some((step.at - received).max(0)).filter(|_| is_first))
+            (-1, is_first.then(|| (step.at - received).max(0)))
         }
         (What::Succeeded { .. } | What::Failed { .. }, Some(_)) => (0, Some(0)),
         (What::Revoked | What::Expired | What::Rejected | What::GivenBack, Some(_))

@@ -53,8 +53,7 @@ impl Body {
     fn named(&self) -> Result<Vec<Named<'_>>, DecodeError> {
         let bytes = self.part(&self.kwargs, EMPTY_MAP);
         let spans = spans(self.format, bytes);
-        let entries = spans.chunks_exact(2).map(|entry| {
-            let (key, value) = (&entry[0], &entry[1]);
+        let entries = spans.as_chunks().0.iter().map(|[key, value]| {
             let name = self.format.decode_at("kwargs", &bytes[key.range.clone()])?;
             Ok(Named { name, value: self.encoded("kwargs", bytes, value) })
         });

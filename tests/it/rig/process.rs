@@ -133,6 +133,11 @@ impl Process {
         self.child.kill().await.expect("our own child can be killed");
     }
 
+    /// Closes our ends of its output, as `head` does when it has enough.
+    pub async fn stop_reading(&mut self) {
+        self.readers.shutdown().await;
+    }
+
     /// Resident memory, bytes.
     pub fn memory(&self) -> u64 {
         self.memory_line("VmRSS:")
