@@ -6,7 +6,7 @@ use super::options::{take_list, take_one, take_text};
 use super::plan::Planner;
 use super::{BadCanvas, Canvas, Chord, Group, Ids, Origin, Plan};
 use crate::ids::TaskId;
-use crate::protocol::{Embed, Format, Headers, Raw, Signature, Value};
+use crate::protocol::{Embed, Format, Headers, Raw, Signature, Steps, Value};
 
 /// A task that has ended.
 #[derive(Debug, Clone, Copy)]
@@ -82,9 +82,9 @@ impl Ended<'_> {
             others = vec![Canvas::Group(Group { id: None, tasks: others })];
         }
         for callback in groups.into_iter().chain(others) {
-            planner.begin(callback, Vec::new(), Some(value))?;
+            planner.begin(callback, Steps::default(), Some(value))?;
         }
-        if let Some(next) = chain.pop() {
+        if let Some(next) = chain.pop()? {
             // Whoever waits for the chain waits at the queue that its first step was sent with.
             planner.origin.reply_to = self.reply_to.map(str::to_owned);
             planner.begin(Canvas::read(next)?, chain, Some(value))?;
@@ -101,7 +101,7 @@ impl Ended<'_> {
         let mut planner = Planner::new(self.origin(), Ids::derived(&self.headers.id, "error"));
         errbacks(&mut planner, &self.headers.id, embed.errbacks)?;
         let mut unreached = Vec::new();
-        fail_chain(embed.chain, &mut unreached)?;
+        fail_chain(embed.chain.into_signatures()?, &mut unreached)?;
         Ok(Fallen { plan: planner.plan, unreached })
     }
 
@@ -112,7 +112,7 @@ impl Ended<'_> {
     /// When the body is no workflow.
     pub fn completed(&self, body: Signature, results: &Raw) -> Result<Plan, BadCanvas> {
         let mut planner = self.at_body(&body);
-        planner.begin(Canvas::read(body)?, Vec::new(), Some(results))?;
+        planner.begin(Canvas::read(body)?, Steps::default(), Some(results))?;
         Ok(planner.plan)
     }
 
@@ -145,7 +145,7 @@ impl Ended<'_> {
             return Err(BadCanvas::Empty);
         }
         let membership = embed.chord.as_ref().map(|body| body.to_value());
-        let Embed { callbacks, errbacks, mut chain, .. } = embed;
+        let Embed { callbacks, errbacks, chain, .. } = embed;
         let headers = self.headers;
         let nesting = headers.replaced_task_nesting.saturating_add(1);
         let mut canvas = gathered(arranged(by));
@@ -165,9 +165,8 @@ impl Ended<'_> {
             }
         }
         set_everywhere(&mut canvas, "replaced_task_nesting", &nesting.into());
-        for step in &mut chain {
-            step.options.insert("replaced_task_nesting".to_owned(), nesting.into());
-        }
+        let chain = chain.into_signatures()?.into_iter();
+        let chain = chain.map(|step| step.option("replaced_task_nesting", nesting)).collect();
         let ids = Ids::derived(&headers.id, &format!("replace{nesting}"));
         let mut planner = Planner::new(self.origin(), ids);
         planner.begin(canvas, chain, None)?;
@@ -196,7 +195,7 @@ fn errbacks(
     }
     let tasks = errbacks.into_iter().map(Canvas::read).collect::<Result<Vec<_>, _>>()?;
     let id = Raw::encode(Format::Json, failed).map_err(|_| BadCanvas::Empty)?;
-    planner.begin(Canvas::Group(Group { id: None, tasks }), Vec::new(), Some(&id))
+    planner.begin(Canvas::Group(Group { id: None, tasks }), Steps::default(), Some(&id))
 }
 
 /// The errbacks of a body that will never run, with the id that each of them is given.

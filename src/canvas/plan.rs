@@ -5,7 +5,7 @@ use super::freeze::{Addresses, freeze, is_member, set_last, shape};
 use super::options::{take_list, take_number, take_one, take_text};
 use super::{BadCanvas, Canvas, Chord, Group, Ids, Shape};
 use crate::ids::TaskId;
-use crate::protocol::{Embed, Format, Raw, Signature, Value};
+use crate::protocol::{Embed, Format, Raw, Signature, Steps, Value};
 use std::collections::BTreeMap;
 
 /// Where a workflow comes from.
@@ -103,7 +103,7 @@ pub fn plan(
         return Err(BadCanvas::Empty);
     }
     let mut planner = Planner::new(origin, ids);
-    planner.begin(canvas, Vec::new(), given)?;
+    planner.begin(canvas, Steps::default(), given)?;
     Ok(planner.plan)
 }
 
@@ -122,7 +122,7 @@ impl Planner {
     pub(super) fn begin(
         &mut self,
         canvas: Canvas,
-        tail: Vec<Signature>,
+        tail: Steps,
         given: Option<&Raw>,
     ) -> Result<(), BadCanvas> {
         let mut canvas = arranged(canvas);
@@ -140,7 +140,7 @@ impl Planner {
     fn send(
         &mut self,
         canvas: Canvas,
-        mut tail: Vec<Signature>,
+        mut tail: Steps,
         given: Option<&Raw>,
     ) -> Result<(), BadCanvas> {
         match canvas {
@@ -165,7 +165,7 @@ impl Planner {
     fn resend(
         &mut self,
         mut canvas: Canvas,
-        tail: Vec<Signature>,
+        tail: Steps,
         given: Option<&Raw>,
     ) -> Result<(), BadCanvas> {
         self.freeze(&mut canvas);
@@ -180,7 +180,7 @@ impl Planner {
                 set_last(&mut task, "group_id", &id);
             }
             set_last(&mut task, "group_index", &index.into());
-            self.send(task, Vec::new(), given)?;
+            self.send(task, Steps::default(), given)?;
         }
         Ok(())
     }
@@ -188,14 +188,14 @@ impl Planner {
     fn send_chord(
         &mut self,
         chord: Chord,
-        tail: Vec<Signature>,
+        tail: Steps,
         given: Option<&Raw>,
     ) -> Result<(), BadCanvas> {
         let Chord { id, header, body } = chord;
         let body = with_tail(*body, tail)?;
         if header.is_empty() {
             let nothing = Raw::new(Format::Json, &b"[]"[..]);
-            return self.resend(body, Vec::new(), Some(&nothing));
+            return self.resend(body, Steps::default(), Some(&nothing));
         }
         let group_id = id.unwrap_or_default();
         let mut body = body;
@@ -209,7 +209,7 @@ impl Planner {
             set_last(&mut member, "group_id", &id);
             set_last(&mut member, "group_index", &index.into());
             set_last(&mut member, "chord", &body);
-            self.send(member, Vec::new(), given)?;
+            self.send(member, Steps::default(), given)?;
         }
         Ok(())
     }
@@ -231,7 +231,7 @@ impl Planner {
     fn send_task(
         &mut self,
         mut task: Signature,
-        mut tail: Vec<Signature>,
+        mut tail: Steps,
         given: Option<&Raw>,
     ) -> Result<(), BadCanvas> {
         let task = &mut task;
@@ -278,16 +278,17 @@ fn check_size(body: &Signature, members: usize) -> Result<(), BadCanvas> {
 }
 
 /// The group and the next step of `tail` as one.
-fn followed_by(group: Canvas, tail: &mut Vec<Signature>) -> Result<Canvas, BadCanvas> {
-    let Some(next) = tail.pop() else { return Ok(group) };
+fn followed_by(group: Canvas, tail: &mut Steps) -> Result<Canvas, BadCanvas> {
+    let Some(next) = tail.pop()? else { return Ok(group) };
     Ok(arranged(Canvas::Chain(vec![group, Canvas::read(next)?])))
 }
 
 /// The body of a chord with what follows the chord.
-fn with_tail(mut body: Canvas, tail: Vec<Signature>) -> Result<Canvas, BadCanvas> {
+fn with_tail(mut body: Canvas, tail: Steps) -> Result<Canvas, BadCanvas> {
     match &mut body {
         Canvas::Task(task) => {
             let own = take_list(task, "chain")?;
+            let tail = tail.into_signatures()?;
             let chain: Vec<_> = tail.iter().chain(&own).map(Signature::to_value).collect();
             if !chain.is_empty() {
                 task.options.insert("chain".to_owned(), Value::Array(chain));
@@ -295,7 +296,8 @@ fn with_tail(mut body: Canvas, tail: Vec<Signature>) -> Result<Canvas, BadCanvas
             Ok(body)
         }
         _ => {
-            let steps = tail.into_iter().rev().map(Canvas::read).collect::<Result<Vec<_>, _>>()?;
+            let steps = tail.into_signatures()?.into_iter().rev().map(Canvas::read);
+            let steps = steps.collect::<Result<Vec<_>, _>>()?;
             append(&mut body, &steps);
             Ok(arranged(body))
         }

@@ -3,7 +3,7 @@
 use super::follow::Ended;
 use super::*;
 use crate::protocol::captures::Capture;
-use crate::protocol::{Embed, Format, Headers, Raw};
+use crate::protocol::{Body, Embed, Envelope, Format, Headers, Limits, Properties, Raw, Steps};
 use serde_json::{Value as Json, json};
 
 /// Compares the message with this id to the captured one.
@@ -66,7 +66,7 @@ fn as_json(message: &Message) -> Json {
         "stamps": stamps,
         "stamped_headers": names,
         "reply_to": message.reply_to,
-        "body": [args, message.kwargs, message.embed],
+        "body": [args, message.kwargs, message.embed.to_json()],
     }))
 }
 
@@ -272,8 +272,11 @@ fn received(name: &str) -> (Headers, Embed, String) {
     headers.root_id = text("root_id").map(Into::into);
     headers.group = text("group");
     headers.group_index = capture.headers["group_index"].as_i64();
-    let body: (Json, Json, Embed) = serde_json::from_slice(&capture.body()).unwrap();
-    (headers, body.2, capture.property("reply_to").unwrap().to_owned())
+    let content_type = capture.property("content_type").map(str::to_owned);
+    let properties = Properties { content_type, ..Properties::default() };
+    let envelope = Envelope { properties, headers: headers.clone(), body: capture.body() };
+    let embed = Body::parse(&envelope, &Limits::default()).unwrap().embed().unwrap();
+    (headers, embed, capture.property("reply_to").unwrap().to_owned())
 }
 
 fn value(value: impl serde::Serialize) -> Raw {
@@ -284,9 +287,8 @@ fn value(value: impl serde::Serialize) -> Raw {
 fn the_next_step_is_sent_as_a_celery_worker_sends_it() {
     let (mut headers, mut embed, reply_to) = received("flow_chain_0");
     // As the second step has it.
-    let last = embed.chain.remove(0);
+    embed.chain.pop().unwrap();
     headers.id = "871e5b14-6a64-46cc-bd72-04650d7125c3".into();
-    embed.chain = vec![last];
     let ended = Ended { headers: &headers, reply_to: Some(&reply_to) };
     assert_sent(&ended.succeeded(embed, &value(7)).unwrap(), "flow_chain_2");
 }
@@ -377,7 +379,8 @@ fn a_replacement_takes_over_callbacks_and_the_place_in_a_chord() {
     let plan = ended.replaced(embed, chain([Signature::new("a"), Signature::new("b")])).unwrap();
     let [first] = &plan.messages[..] else { panic!("one message") };
     assert_eq!((first.embed.callbacks.len(), &first.group), (0, &None));
-    let last = &first.embed.chain[0];
+    let steps = first.embed.chain.clone().into_signatures().unwrap();
+    let [last] = &steps[..] else { panic!("one more step") };
     assert_eq!(last.option_text("task_id"), Some("X"));
     assert_eq!(last.option_text("group_id"), Some("G"));
     assert!(last.options.contains_key("link") && last.options.contains_key("chord"));
@@ -395,7 +398,7 @@ fn whatever_a_member_is_or_becomes_it_has_one_place_and_one_result() {
     let canvas = chord([spreading, task("d"), group([task("e"), task("f")])], task("body"));
     let headers = Headers::new("x", "X".into());
     let first = Ended { headers: &headers, reply_to: None };
-    let embed = Embed { chain: vec![canvas.into()], ..Embed::default() };
+    let embed = Embed { chain: Steps::from_iter([canvas.into()]), ..Embed::default() };
     let plan = first.succeeded(embed, &value(1)).unwrap();
     let [BeginChord { group_id, members: 4 }] = &plan.chords[..] else { panic!("{plan:#?}") };
     let place = |message: &Message| {

@@ -77,6 +77,32 @@ fn open(format: Format, length: usize, bytes: &mut Vec<u8>) {
     }
 }
 
+/// Appends the map of these values. At most fifteen, under names of at most 31 bytes that need no
+/// escaping.
+pub(super) fn map_into(format: Format, entries: &[(&str, &[u8])], bytes: &mut Vec<u8>) {
+    bytes.push(match format {
+        Format::Json => b'{',
+        Format::MessagePack => 0x80 | entries.len() as u8,
+    });
+    for (index, (name, value)) in entries.iter().enumerate() {
+        match format {
+            Format::Json => {
+                bytes.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
+                bytes.extend_from_slice(name.as_bytes());
+                bytes.extend_from_slice(b"\":");
+            }
+            Format::MessagePack => {
+                bytes.push(0xa0 | name.len() as u8);
+                bytes.extend_from_slice(name.as_bytes());
+            }
+        }
+        bytes.extend_from_slice(value);
+    }
+    if format == Format::Json {
+        bytes.push(b'}');
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Protocol 1: everything in the body, a map. Sent by Celery 3 and some clients in other languages.
 
 use super::body::{open, unreadable};
+use super::list::map_into;
 use super::scan::{Items, Kind};
 use super::{
     Bytes, DecodeError, Envelope, Format, Headers, Limits, Properties, TimeLimits, Unreadable,
@@ -103,44 +104,19 @@ impl<'a> Map<'a> {
 
     /// The body of protocol 2, with each part as the sender wrote it.
     fn body(&self) -> Bytes {
-        let links: Vec<_> = ["callbacks", "errbacks", "chord"]
+        let links = ["callbacks", "errbacks", "chord"]
             .into_iter()
             .filter_map(|name| Some((name, self.raw(name)?)))
-            .collect();
-        match self.format {
-            Format::Json => self.json_body(&links),
-            Format::MessagePack => self.msgpack_body(&links),
-        }
-    }
-
-    fn json_body(&self, links: &[(&str, &[u8])]) -> Bytes {
-        let mut body = b"[".to_vec();
-        body.extend_from_slice(self.raw("args").unwrap_or(b"[]"));
-        body.push(b',');
-        body.extend_from_slice(self.raw("kwargs").unwrap_or(b"{}"));
-        body.push(b',');
-        body.push(b'{');
-        for (index, (name, signatures)) in links.iter().enumerate() {
-            body.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
-            body.extend_from_slice(name.as_bytes());
-            body.extend_from_slice(b"\":");
-            body.extend_from_slice(signatures);
-        }
-        body.extend_from_slice(b"}]");
-        body.into()
-    }
-
-    fn msgpack_body(&self, links: &[(&str, &[u8])]) -> Bytes {
-        let mut body = vec![0x93];
-        body.extend_from_slice(self.raw("args").unwrap_or(&[0x90]));
-        body.extend_from_slice(self.raw("kwargs").unwrap_or(&[0x80]));
-        // A map of up to fifteen entries, with keys of up to 31 bytes.
-        body.push(0x80 | links.len() as u8);
-        for (name, signatures) in links {
-            body.push(0xa0 | name.len() as u8);
-            body.extend_from_slice(name.as_bytes());
-            body.extend_from_slice(signatures);
-        }
+            .collect::<Vec<_>>();
+        let [open, no_args, no_kwargs, between, close] = match self.format {
+            Format::Json => [&b"["[..], b"[]", b"{}", b",", b"]"],
+            Format::MessagePack => [&[0x93][..], &[0x90], &[0x80], b"", b""],
+        };
+        let args = self.raw("args").unwrap_or(no_args);
+        let kwargs = self.raw("kwargs").unwrap_or(no_kwargs);
+        let mut body = [open, args, between, kwargs, between].concat();
+        map_into(self.format, &links, &mut body);
+        body.extend_from_slice(close);
         body.into()
     }
 }

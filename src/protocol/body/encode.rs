@@ -29,7 +29,7 @@ impl Body {
         separate(format, &mut bytes);
         push(format, &mut bytes, kwargs, Kind::Map)?;
         separate(format, &mut bytes);
-        format.encode_into(embed, &mut bytes)?;
+        embed.encode_into(format, &mut bytes)?;
         if format == Format::Json {
             bytes.push(b']');
         }

@@ -12,7 +12,7 @@ pub use list::{ListReader, Unread};
 
 use super::compression::decompress;
 use super::scan::{Fault, Items, Kind, Span};
-use super::{Bytes, DecodeError, Embed, Envelope, Format, Limits, Unreadable, Value};
+use super::{Bytes, DecodeError, Embed, Envelope, Format, Limits, Raw, Unreadable, Value};
 use json::to_json;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
@@ -27,6 +27,7 @@ pub struct Body {
     args: Part,
     kwargs: Part,
     embed: Part,
+    is_followed: bool,
 }
 
 /// One part: where it lies, and whether it holds a number that cannot be read exactly.
@@ -75,7 +76,9 @@ impl Body {
             return Err(shape("body", WHOLE, "a longer list"));
         }
         items.finish().map_err(at("body"))?;
-        Ok(Self { format, bytes, args, kwargs, embed })
+        let mut body = Self { format, bytes, args, kwargs, embed, is_followed: false };
+        body.is_followed = body.has_embed();
+        Ok(body)
     }
 
     /// How the body is encoded.
@@ -146,9 +149,14 @@ impl Body {
 
     /// Whether something follows the task. `true` also when that cannot be read.
     pub fn is_followed(&self) -> bool {
+        self.is_followed
+    }
+
+    fn has_embed(&self) -> bool {
         let nothing: [&[u8]; 3] = [b"{}", CELERY_NOTHING, &[0x80]];
-        let embed = &self.bytes[self.embed.range.clone()];
-        !nothing.contains(&embed) && !self.embed().is_ok_and(|embed| embed.is_empty())
+        let embed = self.bytes.slice(self.embed.range.clone());
+        !nothing.contains(&&embed[..])
+            && (self.embed.odd.is_some() || Embed::has_something(&Raw::new(self.format, embed)))
     }
 
     /// What follows the task.
@@ -160,7 +168,11 @@ impl Body {
         if self.embed.is_null {
             return Ok(Embed::default());
         }
-        self.decode("embed", &self.embed, EMPTY_MAP)
+        let bytes = self.bytes.slice(self.embed.range.clone());
+        match self.embed.odd {
+            Some(at) => Err(self.odd_number("embed", &bytes, at - self.embed.range.start)),
+            None => Embed::read(&Raw::new(self.format, bytes)),
+        }
     }
 
     fn decode<T: DeserializeOwned>(
