@@ -96,6 +96,10 @@ pub(super) struct CallArguments {
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
 
+    /// Whom it counts for where its task has a rate: each key has the whole rate for itself
+    #[arg(long, value_name = "KEY")]
+    rate_key: Option<String>,
+
     /// A header of the message, may be repeated
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
     headers: Vec<(String, String)>,
@@ -216,6 +220,9 @@ impl CallArguments {
             let config = global.load(global.loader())?.config;
             let configured = config.tasks.options(&self.task, Default::default()).retry;
             options = options.retry(RetryPolicy { max_retries: Some(retries), ..configured });
+        }
+        if let Some(key) = &self.rate_key {
+            options = options.rate_key(key);
         }
         for (name, value) in &self.headers {
             options = options.header(name.as_str(), value.as_str());

@@ -3,8 +3,8 @@
 use super::{Client, IN_FLIGHT, ResultError, ResultHandle};
 use crate::canvas::{BadCanvas, BeginChord, Canvas, Ids, Message, Origin, Shape, plan, prepare};
 use crate::ids::TaskId;
-use crate::protocol::{EncodeError, Format, Raw};
-use crate::publisher::{Flow, SendError};
+use crate::protocol::{Format, Raw};
+use crate::publisher::{Flow, FlowError, SendError};
 use crate::results::{Expected, NewChord, StoreError, Watch};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
@@ -37,8 +37,8 @@ pub enum ApplyError {
     NoChords,
 }
 
-impl From<EncodeError> for ApplyError {
-    fn from(error: EncodeError) -> Self {
+impl From<FlowError> for ApplyError {
+    fn from(error: FlowError) -> Self {
         Self::Send(error.into())
     }
 }

@@ -21,6 +21,10 @@ pub mod header {
     pub const SNOOZES: &str = "celeriac-snoozes";
     /// Since when no worker that had the message knew its task, as ISO 8601.
     pub const UNKNOWN_SINCE: &str = "celeriac-unknown-since";
+    /// The key by which the call counts for the rate of its task: text of 1 to 255 bytes.
+    pub const RATE_KEY: &str = "celeriac-rate-key";
+    /// How often a message was put off because its rate key had no start left.
+    pub const RATE_WAITS: &str = "celeriac-rate-waits";
     /// Prefix of the headers that the archive adds.
     pub const DEAD_PREFIX: &str = "celeriac-dead-";
 }

@@ -3,7 +3,7 @@
 use super::SendOptions;
 use super::options::{Declared, Expiry, Start};
 use crate::clock::{parse_iso, to_iso};
-use crate::protocol::{Format, HeaderValue, Headers, Value, header};
+use crate::protocol::{Format, HeaderValue, Headers, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -48,8 +48,7 @@ impl SendOptions {
         set("ignore_result", self.ignore_result.map(Value::from));
         set("serializer", self.format.map(|format| format.name().into()));
         set(DECLARED, self.declared.to_named());
-        let mut headers = self.headers.clone();
-        headers.extend(self.retry_header().map(|retry| (header::RETRY.to_owned(), retry)));
+        let headers = self.extra_headers();
         if !headers.is_empty() {
             set("headers", Some(to_value(&HeaderValue::Table(headers))));
         }
@@ -190,6 +189,7 @@ fn to_value(value: &HeaderValue) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::header;
     use crate::task::RetryPolicy;
     use std::time::UNIX_EPOCH;
 
@@ -220,11 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_policy_travels_in_its_header() {
+    fn a_retry_policy_and_a_rate_key_travel_in_their_headers() {
         let policy = RetryPolicy { max_retries: Some(9), ..RetryPolicy::default() };
-        let read =
-            SendOptions::from_named(&SendOptions::default().retry(policy.clone()).to_named());
-        assert_eq!(read.headers.get(header::RETRY), Some(&policy.to_header()));
+        let said = SendOptions::default().retry(policy.clone()).rate_key("acme");
+        let read = SendOptions::from_named(&said.to_named());
+        let expected = [(header::RATE_KEY, "acme".into()), (header::RETRY, policy.to_header())];
+        assert!(
+            read.headers.iter().map(|(name, value)| (name.as_str(), value.clone())).eq(expected)
+        );
     }
 
     #[test]

@@ -154,6 +154,11 @@ macro_rules! options {
                 self.map(|options| options.retry(policy))
             }
 
+            /// See [`SendOptions::rate_key`].
+            pub fn rate_key(self, key: impl Into<String>) -> Self {
+                self.map(|options| options.rate_key(key))
+            }
+
             /// See [`SendOptions::unique`].
             pub fn unique(self, key: impl Into<String>) -> Self {
                 self.map(|options| options.unique(key))

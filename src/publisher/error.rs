@@ -3,6 +3,7 @@
 use super::UniqueError;
 use crate::broker::{DeclareError, PublishError};
 use crate::protocol::EncodeError;
+use crate::task::RateKeyError;
 use crate::topology::DelayTooLong;
 
 /// Why a task was not sent.
@@ -29,9 +30,33 @@ pub enum SendError {
     /// It could not be told whether the task is the only one of its key.
     #[error(transparent)]
     Unique(#[from] UniqueError),
+    /// It has a rate key that none can have.
+    #[error(transparent)]
+    RateKey(#[from] RateKeyError),
     /// The broker cannot hold a message for so long.
     #[error(transparent)]
     Delay(#[from] DelayTooLong),
+}
+
+/// Why a workflow is none that can be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlowError {
+    /// An argument of a step cannot be written.
+    #[error("arguments {0}")]
+    Encode(#[from] EncodeError),
+    /// A step has a rate key that none can have.
+    #[error(transparent)]
+    RateKey(#[from] RateKeyError),
+}
+
+impl From<FlowError> for SendError {
+    fn from(error: FlowError) -> Self {
+        match error {
+            FlowError::Encode(error) => error.into(),
+            FlowError::RateKey(error) => error.into(),
+        }
+    }
 }
 
 impl SendError {

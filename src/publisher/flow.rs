@@ -1,6 +1,6 @@
 //! Workflows that the compiler checks: a step takes what the step before it gives.
 
-use super::{Call, Partial, SendOptions};
+use super::{Call, FlowError, Partial, SendOptions};
 use crate::canvas::{self, Canvas};
 use crate::protocol::{EncodeError, Signature};
 use crate::task::Task;
@@ -57,7 +57,7 @@ use std::marker::PhantomData;
 /// ```
 #[must_use = "a workflow does nothing until it is sent"]
 pub struct Flow<T> {
-    canvas: Result<Canvas, EncodeError>,
+    canvas: Result<Canvas, FlowError>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -79,8 +79,8 @@ pub trait Parts {
     ///
     /// # Errors
     ///
-    /// When an argument cannot be written.
-    fn into_members(self) -> Result<Vec<Canvas>, EncodeError>;
+    /// See [`FlowError`].
+    fn into_members(self) -> Result<Vec<Canvas>, FlowError>;
 }
 
 /// The same task, or the same kind of workflow, many times side by side. The result is the list of
@@ -96,58 +96,57 @@ pub fn join<P: Parts>(parts: P) -> Flow<P::Output> {
 }
 
 impl<T> Flow<T> {
-    fn of(canvas: Result<Canvas, EncodeError>) -> Self {
+    fn of(canvas: Result<Canvas, FlowError>) -> Self {
         Self { canvas, value: PhantomData }
     }
 
     /// Then this, given the result as its first argument.
     pub fn then<U: Task>(self, step: Partial<U, T>) -> Flow<U::Output> {
-        self.followed(step.into_signature().map(written))
+        self.followed(written(step.into_signature()))
     }
 
     /// Then this, which is given nothing.
     pub fn then_immutable<U: Task>(self, step: Call<U>) -> Flow<U::Output> {
-        let immutable = |step| written(step).immutable();
-        self.followed(step.into_signature().map(immutable))
+        self.followed(written(step.into_signature()).map(Signature::immutable))
     }
 
     /// Then a task that only its name tells, in whichever language. It is given the result as its
     /// first argument, before `args`: a tuple, a list or `()`.
     pub fn then_named<U>(self, task: &str, args: &(impl Serialize + ?Sized)) -> Flow<U> {
-        self.followed(Signature::call(task, args))
+        self.followed(Signature::call(task, args).map_err(FlowError::from))
     }
 
     /// Sends this after its success as well, given the result. Nobody waits for it.
     pub fn on_success<U: Task>(self, callback: Partial<U, T>) -> Self {
-        self.with(callback.into_signature(), |canvas, callback| canvas.link(&callback))
+        self.with(written(callback.into_signature()), |canvas, callback| canvas.link(&callback))
     }
 
     /// Sends this when a task of it fails, given the id of the task that failed.
     pub fn on_error<U: Task>(self, errback: Partial<U, String>) -> Self {
-        self.with(errback.into_signature(), |canvas, errback| canvas.link_error(&errback))
+        self.with(written(errback.into_signature()), |canvas, errback| canvas.link_error(&errback))
     }
 
     /// The workflow without its types.
     ///
     /// # Errors
     ///
-    /// When an argument cannot be written.
-    pub fn into_canvas(self) -> Result<Canvas, EncodeError> {
+    /// See [`FlowError`].
+    pub fn into_canvas(self) -> Result<Canvas, FlowError> {
         self.canvas
     }
 
-    fn followed<U>(self, step: Result<Signature, EncodeError>) -> Flow<U> {
+    fn followed<U>(self, step: Result<Signature, FlowError>) -> Flow<U> {
         let both = self.canvas.and_then(|canvas| Ok((canvas, step?)));
         Flow::of(both.map(|(canvas, step)| canvas::chain([canvas, step.into()])))
     }
 
     fn with(
         self,
-        signature: Result<(Signature, SendOptions), EncodeError>,
+        signature: Result<Signature, FlowError>,
         change: impl FnOnce(Canvas, Signature) -> Canvas,
     ) -> Self {
         let both = self.canvas.and_then(|canvas| Ok((canvas, signature?)));
-        Self::of(both.map(|(canvas, signature)| change(canvas, written(signature))))
+        Self::of(both.map(|(canvas, signature)| change(canvas, signature)))
     }
 }
 
@@ -182,7 +181,7 @@ impl<T: Task> Step for Call<T> {
     type Output = T::Output;
 
     fn into_flow(self) -> Flow<T::Output> {
-        Flow::of(self.into_signature().map(written).map(Canvas::from))
+        Flow::of(written(self.into_signature()).map(Canvas::from))
     }
 }
 
@@ -200,7 +199,7 @@ macro_rules! parts {
             type Output = ($($name::Output,)+);
 
             #[allow(non_snake_case, reason = "a tuple of as many as there are types")]
-            fn into_members(self) -> Result<Vec<Canvas>, EncodeError> {
+            fn into_members(self) -> Result<Vec<Canvas>, FlowError> {
                 let ($($name,)+) = self;
                 Ok(vec![$($name.into_flow().canvas?),+])
             }
@@ -215,9 +214,11 @@ parts!(A B C D E);
 parts!(A B C D E F);
 
 /// A signature with its options inside.
-fn written((mut signature, options): (Signature, SendOptions)) -> Signature {
+fn written(parts: Result<(Signature, SendOptions), EncodeError>) -> Result<Signature, FlowError> {
+    let (mut signature, options) = parts?;
+    options.check()?;
     signature.options.extend(options.to_named());
-    signature
+    Ok(signature)
 }
 
 impl<T> Clone for Flow<T> {

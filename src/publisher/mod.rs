@@ -19,7 +19,7 @@ mod trace;
 mod unique;
 
 pub use call::{Call, Partial};
-pub use error::SendError;
+pub use error::{FlowError, SendError};
 pub use flow::{Flow, Parts, Step, group, join};
 pub use options::SendOptions;
 pub use settings::{Compression, Serializer, Settings};
@@ -29,7 +29,7 @@ use crate::broker::{Broker, DeclareError, PublishError, RawMessage};
 use crate::clock::{self, Clock};
 use crate::events::Events;
 use crate::ids::TaskId;
-use crate::protocol::{self, Body, Envelope, Format, Headers, Properties, TimeLimits, header};
+use crate::protocol::{self, Body, Envelope, Format, Headers, Properties, TimeLimits};
 use crate::security::Security;
 use crate::task::Tasks;
 use crate::topology::{self, Delay, Destination, Route, Router, Topology};
@@ -212,6 +212,7 @@ impl Publisher {
         finish: impl FnOnce(&mut Headers),
     ) -> Result<Prepared, SendError> {
         let Encoded { task, format, body, options } = encoded;
+        options.check()?;
         let deadline = options.deadline.unwrap_or(self.shared.settings.deadline);
         let defaults = self.shared.tasks.options(task, options.declared.clone().into());
         let keeps_result = !options.ignore_result.unwrap_or(defaults.ignore_result);
@@ -556,14 +557,10 @@ fn headers(task: &str, options: &SendOptions) -> Headers {
     let id = options.id.clone().unwrap_or_else(TaskId::random);
     let seconds = |limit: Option<Duration>| limit.map(|limit| limit.as_secs_f64());
     let (hard, soft) = (seconds(options.time_limit), seconds(options.soft_limit));
-    let mut extra = options.headers.clone();
-    if let Some(retry) = options.retry_header() {
-        extra.insert(header::RETRY.to_owned(), retry);
-    }
     Headers {
         time_limits: TimeLimits { hard, soft },
         ignore_result: options.ignore_result,
-        extra,
+        extra: options.extra_headers(),
         ..Headers::new(task, id)
     }
 }

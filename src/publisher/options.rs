@@ -2,8 +2,8 @@
 
 use super::unique::Unique;
 use crate::ids::TaskId;
-use crate::protocol::{Embed, Format, HeaderValue};
-use crate::task::{RetryPolicy, Task, TaskOptions};
+use crate::protocol::{Embed, Format, HeaderValue, header};
+use crate::task::{RateKeyError, RetryPolicy, Task, TaskOptions, check_rate_key};
 use crate::topology::Target;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -32,6 +32,7 @@ pub struct SendOptions {
     pub(crate) time_limit: Option<Duration>,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) max_retries: Option<u32>,
+    pub(crate) rate_key: Option<String>,
     pub(crate) headers: BTreeMap<String, HeaderValue>,
     pub(crate) reply_to: Option<String>,
     pub(crate) ignore_result: Option<bool>,
@@ -103,9 +104,10 @@ impl SendOptions {
         Self { id: Some(id.into()), ..self }
     }
 
-    /// These headers, queue and priority on top of `other`.
+    /// These headers, queue, priority and rate key on top of `other`.
     pub(crate) fn over(self, mut other: Self) -> Self {
         other.headers.extend(self.headers);
+        other.rate_key = self.rate_key.or(other.rate_key);
         other.target.priority = self.target.priority.or(other.target.priority);
         if self.target.queue.is_some() {
             other.target.queue = self.target.queue;
@@ -182,6 +184,24 @@ impl SendOptions {
         Self { max_retries: Some(retries), ..self }
     }
 
+    /// Whom it counts for where its task has a rate: each key has the whole rate for itself, so that
+    /// one tenant's thousands do not keep another's few waiting. From 1 to 255 bytes, which are no
+    /// secret: they travel in the header `celeriac-rate-key`. Where the task has no rate it does
+    /// nothing. With a key of another length the call is refused:
+    /// [`SendError::RateKey`](super::SendError::RateKey).
+    ///
+    /// ```
+    /// use celeriac::publisher::SendOptions;
+    ///
+    /// let options = SendOptions::default().rate_key("smtp:acme");
+    /// ```
+    ///
+    /// Calls of a task without a key share its rate, as one key would. A retry keeps its key; what
+    /// follows from a task (the next step of a chain, what replaces it) has its own or none.
+    pub fn rate_key(self, key: impl Into<String>) -> Self {
+        Self { rate_key: Some(key.into()), ..self }
+    }
+
     /// Is sent only if no other call with this key was sent within the [window](Self::within), which
     /// is an hour unless it is told. The key counts for all tasks of the virtual host: name the task
     /// in it. Who comes second is told the id of the first, see
@@ -254,8 +274,23 @@ impl SendOptions {
         Self { embed, ..self }
     }
 
+    /// Whether a call may say this.
+    pub(crate) fn check(&self) -> Result<(), RateKeyError> {
+        self.rate_key.as_deref().map_or(Ok(()), check_rate_key)
+    }
+
+    /// The headers of the message that say what Celery has no header for.
+    pub(crate) fn extra_headers(&self) -> BTreeMap<String, HeaderValue> {
+        let key = self.rate_key.as_deref().map(HeaderValue::from);
+        let ours = [(header::RETRY, self.retry_header()), (header::RATE_KEY, key)];
+        let ours = ours.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let mut headers = self.headers.clone();
+        headers.extend(ours);
+        headers
+    }
+
     /// What the message says about retries: a whole policy, or only how many.
-    pub(crate) fn retry_header(&self) -> Option<HeaderValue> {
+    fn retry_header(&self) -> Option<HeaderValue> {
         let times = |retries| HeaderValue::Table([("max".to_owned(), retries)].into());
         match (&self.retry, self.max_retries.map(HeaderValue::from)) {
             (None, times_only) => times_only.map(times),

@@ -9,6 +9,7 @@ use super::sun::Sun;
 use crate::clock::to_iso;
 use crate::ids::TaskId;
 use crate::publisher::SendOptions;
+use crate::task::check_rate_key;
 use crate::units::format_duration;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -90,6 +91,7 @@ impl Entry {
         let task = reader.task();
         let schedule = reader.schedule();
         reader.arguments();
+        reader.rate_key();
         let missed = reader.missed();
         reader.overlap();
         if let Some(schedule) = &schedule
@@ -272,6 +274,13 @@ impl Reader<'_> {
         }
     }
 
+    fn rate_key(&mut self) {
+        let key = self.settings.rate_key.as_deref();
+        if let Some(Err(error)) = key.map(check_rate_key) {
+            self.error("rate_key", error.to_string(), "");
+        }
+    }
+
     fn missed(&mut self) -> MissedRuns {
         let within = self.settings.missed_within;
         match self.settings.missed.unwrap_or_default() {
@@ -343,6 +352,7 @@ fn options(settings: &ScheduleSettings) -> SendOptions {
     let mut options = SendOptions::default();
     options.target.queue.clone_from(&settings.queue);
     options.target.priority = settings.priority;
+    options.rate_key.clone_from(&settings.rate_key);
     for (name, value) in settings.headers.iter().flatten() {
         options = options.header(name, value.as_str());
     }

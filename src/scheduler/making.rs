@@ -97,6 +97,13 @@ impl<'a> Making<'a> {
         self
     }
 
+    /// Whom it counts for where its task has a rate, from 1 to 255 bytes: see
+    /// [`SendOptions::rate_key`].
+    pub fn rate_key(mut self, key: impl Into<String>) -> Self {
+        self.settings.rate_key = Some(key.into());
+        self
+    }
+
     /// A run not started this long after it was due is given up.
     pub fn expires(mut self, wait: Duration) -> Self {
         self.settings.expires = Some(wait);
@@ -165,6 +172,7 @@ impl<'a> Making<'a> {
         kwargs: &(impl Serialize + ?Sized),
         options: SendOptions,
     ) -> Result<(), EntryErrors> {
+        options.check().map_err(|error| self.wrong("rate_key", &error.to_string()))?;
         self.settings.task = Some(task);
         let entry = Entry::new(&self.name, &self.settings, SystemTime::now());
         let entry = entry.map_err(EntryErrors)?;
@@ -190,7 +198,7 @@ impl<'a> Making<'a> {
     }
 
     /// Schedules a call of a task, whose arguments the compiler has checked. Its queue, priority,
-    /// limits and headers hold unless they are given here.
+    /// rate key, limits and headers hold unless they are given here.
     ///
     /// # Errors
     ///
@@ -252,6 +260,18 @@ mod tests {
             ["jitter", "missed_within"]
         );
         assert!(Making::new("x", &entries).call("t", &(), &()).is_err());
+        let hourly = || Making::new("x", &entries).every(Duration::from_secs(3600));
+        let call = || sum(1, 2).rate_key("k".repeat(256));
+        for error in [
+            hourly().rate_key("").call("t", &(), &()).unwrap_err(),
+            hourly().send(call()).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("rate key"), "{error}");
+            assert_eq!(error.0[0].key, "rate_key");
+        }
+        hourly().rate_key("acme").send(sum(1, 2).rate_key("other")).unwrap();
+        let made = entries.borrow().get("x").cloned().unwrap();
+        assert_eq!(made.options, SendOptions::of::<sum>().rate_key("acme"));
     }
 
     #[celeriac::prelude::task(name = "making.sum")]

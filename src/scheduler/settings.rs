@@ -135,6 +135,11 @@ pub struct ScheduleSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 5)]
     pub priority: Option<u8>,
+    /// Whom it counts for where its task has a rate: each key has the whole rate for itself. From 1
+    /// to 255 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"smtp:acme", length(min = 1, max = 255))]
+    pub rate_key: Option<String>,
     /// A run not started this long after it was due is given up. "0s", the default, is never.
     #[serde(with = "units::optional_duration", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", example = &"2h")]
@@ -226,6 +231,7 @@ impl Inherit for ScheduleSettings {
             timezone: self.timezone.or_else(|| parent.timezone.clone()),
             queue: self.queue.or_else(|| parent.queue.clone()),
             priority: self.priority.or(parent.priority),
+            rate_key: self.rate_key.or_else(|| parent.rate_key.clone()),
             expires: self.expires.or(parent.expires),
             headers: self.headers.or_else(|| parent.headers.clone()),
             jitter: self.jitter.or(parent.jitter),

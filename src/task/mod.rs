@@ -5,12 +5,15 @@
 
 mod error_kind;
 mod options;
+mod rate_key;
 mod retry;
 mod settings;
 mod typed;
 
 pub use error_kind::ErrorKind;
 pub use options::{Isolation, TaskOptions};
+pub use rate_key::RateKeyError;
+pub(crate) use rate_key::{check_rate_key, rate_key};
 pub use retry::RetryPolicy;
 pub use settings::{
     Acknowledge, BackoffTable, HttpSettings, Method, ProgramSettings, Reply, RequestBody, Retries,

@@ -20,7 +20,8 @@ pub struct TaskOptions {
     pub soft_limit: Option<Duration>,
     /// The task is stopped after this long; `None` for no limit.
     pub time_limit: Option<Duration>,
-    /// At most this many starts per second in one worker process; `None` for no limit.
+    /// At most this many starts per second in one worker process, of each rate key where calls have
+    /// one; `None` for no limit.
     pub rate: Option<f64>,
     /// Whether no result is stored when the caller did not say.
     pub ignore_result: bool,

@@ -1,8 +1,9 @@
 //! What of a task can be changed while its worker runs: its rate and its time limits.
 
-use super::rate::Rate;
+use super::rate::{Keyed, Rate, Turn};
 use crate::clock::Clock;
 use crate::task::TaskOptions;
+use crate::topology::delay;
 use crate::units;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,11 +49,22 @@ impl Limits {
     }
 
     /// Waits until one more may start, by the rate that is set then. Cancel safe.
-    pub(super) async fn start(&self) {
+    ///
+    /// # Errors
+    ///
+    /// How long the start of a key is away that had better be waited for in the broker: here it
+    /// would keep others waiting.
+    pub(super) async fn start(&self, mut keyed: Option<Keyed<'_>>) -> Result<(), Duration> {
         let mut limits = self.rate.subscribe();
         loop {
-            let Some(limit) = limits.borrow_and_update().clone() else { return };
-            let Err(wait) = limit.rate.take() else { return };
+            let Some(limit) = limits.borrow_and_update().clone() else { return Ok(()) };
+            let Err(wait) = limit.rate.take(keyed) else { return Ok(()) };
+            if let Some(keyed) = &mut keyed {
+                if wait >= delay::STEP {
+                    return Err(wait);
+                }
+                keyed.turn = Turn::Again;
+            }
             tokio::select! {
                 () = self.clock.sleep(wait) => {}
                 // The sender is here, so this only says that another rate is set.
@@ -165,13 +177,30 @@ mod tests {
         let clock = VirtualClock::starting_at(SystemTime::UNIX_EPOCH);
         let options = TaskOptions { rate: Some(1.0), ..TaskOptions::default() };
         let limits = Limits::new(&options, Arc::new(clock));
-        assert!(limits.start().now_or_never().is_some(), "the first of this second");
-        let mut second = Box::pin(limits.start());
+        assert!(limits.start(None).now_or_never().is_some(), "the first of this second");
+        let mut second = Box::pin(limits.start(None));
         assert!(second.as_mut().now_or_never().is_none());
         limits.lift_rate();
         assert!(second.now_or_never().is_some());
         assert!(limits.is_unlimited() && limits.rate().is_none());
         limits.set_rate(0.5, "30/m".to_owned());
         assert_eq!(limits.rate().as_deref(), Some("30/m"));
+    }
+    #[test]
+    fn who_waits_for_a_key_waits_here_only_for_a_moment() {
+        let clock = VirtualClock::starting_at(SystemTime::UNIX_EPOCH);
+        let options = TaskOptions { rate: Some(10.0), ..TaskOptions::default() };
+        let limits = Limits::new(&options, Arc::new(clock.clone()));
+        let keyed = Some(Keyed { key: "acme", turn: Turn::First });
+        for _ in 0..10 {
+            assert_eq!(limits.start(keyed).now_or_never(), Some(Ok(())));
+        }
+        let mut next = Box::pin(limits.start(keyed));
+        assert_eq!(next.as_mut().now_or_never(), None, "a tenth of a second away");
+        let away = Duration::from_millis(200);
+        assert_eq!(limits.start(keyed).now_or_never(), Some(Err(away)), "for the broker");
+        assert_eq!(limits.start(None).now_or_never(), Some(Ok(())), "has the rate for itself");
+        clock.advance(Duration::from_millis(100));
+        assert_eq!(next.now_or_never(), Some(Ok(())));
     }
 }

@@ -3,13 +3,14 @@
 use super::adjust::Limits;
 use super::context::{Context, Known};
 use super::here::{Stage, Step};
+use super::rate::{Keyed, Turn};
 use crate::archive::AttemptRecord;
 use crate::broker::{Delivery, Settle};
 use crate::handler::TaskError;
 use crate::protocol::{
     Body, Envelope, HeaderValue, Headers, Properties, TimeLimits, Unreadable, header,
 };
-use crate::task::RetryPolicy;
+use crate::task::{RetryPolicy, rate_key};
 use crate::traces::Span;
 use crate::{clock, protocol};
 use std::borrow::Cow;
@@ -157,6 +158,15 @@ impl Attempt {
         let history = record.add_to(earlier);
         extra.insert(header::ATTEMPTS.to_owned(), history);
         envelope
+    }
+
+    /// What it counts for where its task has a rate, if not for the task.
+    pub(super) fn keyed(&self) -> Option<Keyed<'_>> {
+        let turn = match self.counter(header::RATE_WAITS) {
+            0 => Turn::First,
+            _ => Turn::Again,
+        };
+        rate_key(&self.headers).map(|key| Keyed { key, turn })
     }
 
     /// How long until the task may start; zero when it may.

@@ -52,6 +52,8 @@ pub(super) enum Decision {
 pub(super) enum Deferral {
     /// Its ETA has not come.
     NotDue,
+    /// Its rate key has no start left.
+    OverRate,
     /// The task asked for it.
     Snoozed,
     /// No worker here knows the task yet.
@@ -95,6 +97,7 @@ pub(super) fn decide(outcome: &Outcome, judging: Judging<'_>) -> Decision {
         Outcome::Revoked => Decision::Revoke(TaskError::new(REVOKED, "revoked")),
         Outcome::Terminated => Decision::Revoke(TaskError::new(REVOKED, "terminated")),
         Outcome::NotDue(wait) => Decision::Defer { after: *wait, why: Deferral::NotDue },
+        Outcome::OverRate(wait) => Decision::Defer { after: *wait, why: Deferral::OverRate },
         Outcome::Unknown(since) if *since < judging.unknown_grace => {
             Decision::Defer { after: UNKNOWN_WAIT, why: Deferral::Unknown }
         }
@@ -224,6 +227,7 @@ mod tests {
         assert_eq!(decided(&rejected, 0, &policy), bury(Reason::Rejected)(error()));
         for (outcome, why) in [
             (Outcome::NotDue(TEN), Deferral::NotDue),
+            (Outcome::OverRate(TEN), Deferral::OverRate),
             (Outcome::Failed(Failure::Snooze { after: TEN }), Deferral::Snoozed),
         ] {
             assert_eq!(decided(&outcome, 0, &policy), Decision::Defer { after: TEN, why });

@@ -24,6 +24,8 @@ pub(super) enum Outcome {
     Terminated,
     /// It was not begun because its time has not come.
     NotDue(Duration),
+    /// It was not begun because its rate key has no start left for this long.
+    OverRate(Duration),
     /// It was not begun because no such task is registered here, for this long by now.
     Unknown(Duration),
     /// It was not begun because it has been handed out this often without ending.

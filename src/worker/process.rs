@@ -3,7 +3,7 @@
 use super::admit::{Admission, admit};
 use super::attempt::{Attempt, Read};
 use super::context::{Context, Known};
-use super::decide::{Decision, Judging, decide};
+use super::decide::{Decision, Deferral, Judging, decide};
 use super::journal::Journal;
 use super::outcome::Outcome;
 use super::report;
@@ -80,8 +80,9 @@ async fn attend(
     let Some(known) = known else {
         return (Outcome::Unknown(Duration::ZERO), Some(receipt), None);
     };
-    let Some(slot) = slot(attempt, receipt.life().generation(), known, cx).await else {
-        return (Outcome::Interrupted, Some(receipt), None);
+    let slot = match slot(attempt, receipt.life().generation(), known, cx).await {
+        Ok(slot) => slot,
+        Err(why) => return (why, Some(receipt), None),
     };
     if receipt.is_void() {
         debug!("taken back by the broker before it began");
@@ -149,15 +150,21 @@ async fn tell_started(attempt: &Attempt, cx: &Context) {
     }
 }
 
-/// A slot, after the task's rate. `None` when the worker drains meanwhile, or the queue is paused.
-async fn slot(attempt: &Attempt, generation: u64, known: &Known, cx: &Context) -> Option<Slot> {
+/// A slot, after the task's rate; none when the worker drains meanwhile, the queue is paused, or the
+/// start of its rate key is far.
+async fn slot(
+    attempt: &Attempt,
+    generation: u64,
+    known: &Known,
+    cx: &Context,
+) -> Result<Slot, Outcome> {
     if known.limits.is_unlimited()
         && !cx.shutdown.is_draining()
         && cx.paused.is_current(generation)
         && !cx.paused.contains(&attempt.queue)
         && let Some(slot) = cx.slots.try_take(&attempt.queue)
     {
-        return Some(slot);
+        return Ok(slot);
     }
     Box::pin(wait_for_slot(attempt, generation, known, cx)).await
 }
@@ -167,19 +174,22 @@ async fn wait_for_slot(
     generation: u64,
     known: &Known,
     cx: &Context,
-) -> Option<Slot> {
+) -> Result<Slot, Outcome> {
     let ready = async {
         if !cx.paused.is_current(generation) {
             cx.paused.until_current(generation).await;
         }
-        known.limits.start().await;
-        cx.slots.take(&attempt.queue).await
+        known.limits.start(attempt.keyed()).await.map_err(Outcome::OverRate)?;
+        cx.slots.take(&attempt.queue).await.ok_or(Outcome::Interrupted)
     };
     tokio::select! {
         biased;
-        () = cx.shutdown.draining() => None,
-        () = cx.paused.until(&attempt.queue) => None,
-        slot = ready => slot.filter(|_| !cx.paused.contains(&attempt.queue)),
+        () = cx.shutdown.draining() => Err(Outcome::Interrupted),
+        () = cx.paused.until(&attempt.queue) => Err(Outcome::Interrupted),
+        slot = ready => match cx.paused.contains(&attempt.queue) {
+            true => Err(Outcome::Interrupted),
+            false => slot,
+        },
     }
 }
 
@@ -201,6 +211,8 @@ fn log(decision: &Decision, ran: Option<Duration>) {
         Decision::Fail(error) => warn!(ran, %error, "discarded by the task"),
         Decision::Revoke(_) => info!(ran, "revoked"),
         Decision::Retry { after, error } => warn!(ran, %error, ?after, "failed, trying again"),
+        // One line for each of a tenant's thousands would be too many.
+        Decision::Defer { after, why: why @ Deferral::OverRate } => debug!(?after, ?why, "put off"),
         Decision::Defer { after, why } => info!(ran, ?after, ?why, "put off"),
         Decision::Bury { reason, error } => {
             warn!(ran, %error, %reason, "given up, kept in the archive");

@@ -174,7 +174,7 @@ impl Settling<'_> {
     async fn retry(&self, after: Duration, error: &TaskError) -> Step {
         let mut envelope = self.attempt.envelope_after(error, self.took, self.cx);
         envelope.headers.retries = envelope.headers.retries.saturating_add(1);
-        envelope.headers.eta = None;
+        forget_start(&mut envelope);
         // Before it is sent: the next attempt may have ended for good by the time it is.
         self.tell_retry(error).await;
         tell::retried(self, error);
@@ -183,18 +183,22 @@ impl Settling<'_> {
 
     async fn defer(&self, after: Duration, why: Deferral) -> Step {
         let mut envelope = self.attempt.envelope();
-        let extra = &mut envelope.headers.extra;
+        let count = |envelope: &mut Envelope, name: &str| {
+            let count = self.attempt.counter(name).saturating_add(1);
+            envelope.headers.extra.insert(name.to_owned(), count.into());
+        };
         match why {
             Deferral::NotDue => {}
+            Deferral::OverRate => count(&mut envelope, header::RATE_WAITS),
             Deferral::Snoozed => {
-                let snoozes = self.attempt.counter(header::SNOOZES).saturating_add(1);
-                extra.insert(header::SNOOZES.to_owned(), snoozes.into());
-                envelope.headers.eta = None;
+                count(&mut envelope, header::SNOOZES);
+                forget_start(&mut envelope);
                 tell::snoozed(self, after);
             }
             Deferral::Unknown => {
                 let now = clock::to_iso(self.cx.clock.now());
                 let since = || HeaderValue::Text(now);
+                let extra = &mut envelope.headers.extra;
                 extra.entry(header::UNKNOWN_SINCE.to_owned()).or_insert_with(since);
             }
         }
@@ -319,6 +323,12 @@ impl Settling<'_> {
     pub(super) fn is_void(&self) -> bool {
         self.receipt.is_some_and(Settle::is_void)
     }
+}
+
+/// Removes what is said of a start that has been.
+fn forget_start(envelope: &mut Envelope) {
+    envelope.headers.eta = None;
+    envelope.headers.extra.remove(header::RATE_WAITS);
 }
 
 /// Publishes into the archive; tries until it is there or the delivery is void.

@@ -25,6 +25,7 @@ mod migrate;
 mod monitor;
 mod pause;
 mod programs;
+mod rate_keys;
 mod rehearsal;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite"))]
 mod results;

@@ -7,9 +7,10 @@ use celeriac::clock::Clock;
 use celeriac::config::Config;
 use celeriac::handler::{Failure, Output, Registry, TaskContext, TaskError};
 use celeriac::prelude::task;
-use celeriac::publisher::{Call, SendOptions};
+use celeriac::publisher::{Call, FlowError, SendError, SendOptions};
 use celeriac::task::{
-    Argument, Param, ReadArguments, RetryPolicy, Task, TaskOptions, TaskSettings, Written,
+    Argument, Param, RateKeyError, ReadArguments, RetryPolicy, Task, TaskOptions, TaskSettings,
+    Written,
 };
 use celeriac::testing::TestWorker;
 use celeriac::topology::QueueTable;
@@ -343,4 +344,110 @@ async fn priority_and_expiry_are_the_calls_the_files_or_the_attributes() {
     config.tasks.insert("shop.urgent", own);
     let app = App::in_memory_with(config).unwrap();
     assert_eq!(sent(&app, urgent()).await, Some(3));
+}
+
+/// An app whose task `mail.send` starts once a second.
+fn one_a_second() -> App {
+    let mut config = Config::default();
+    let rate = Some("1/s".parse().unwrap());
+    config.tasks.insert("mail.send", TaskSettings { rate, ..TaskSettings::default() });
+    App::in_memory_with(config).unwrap()
+}
+
+/// The ids of the attempts that have run, in order.
+fn ran(report: &celeriac::testing::Report) -> Vec<String> {
+    let runs = report.runs();
+    runs.iter().filter(|run| run.took.is_some()).map(|run| run.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn each_rate_key_has_the_whole_rate_and_waits_behind_itself_only() {
+    let app = one_a_second();
+    let worker = TestWorker::new(&app).registry(failing(0));
+    for (id, key) in [("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b"), ("n1", "")] {
+        let options = SendOptions::default().id(id);
+        let keyed = match key {
+            "" => options,
+            key => options.rate_key(key),
+        };
+        send(&app, "mail.send", keyed).await;
+    }
+    let report = worker.drain().await;
+    assert_eq!(ran(&report), ["a1", "b1", "n1"]);
+    send(&app, "mail.send", SendOptions::default().id("a4").rate_key("a")).await;
+    let report = worker.advance(seconds(1)).await;
+    assert_eq!(ran(&report), ["a1", "b1", "n1", "a2"]);
+    let report = worker.advance(seconds(2)).await;
+    assert_eq!(ran(&report), ["a1", "b1", "n1", "a2", "a3", "a4"]);
+    assert!(report.runs().iter().all(|run| run.attempt == 1), "waiting is no attempt");
+    let put_off =
+        report.runs().into_iter().filter(|run| matches!(run.ending, Ending::PutOff { .. }));
+    assert_eq!(put_off.count(), 3, "each waits once");
+}
+
+#[tokio::test]
+async fn a_retry_keeps_its_rate_key_and_stands_in_line_anew() {
+    let app = one_a_second();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let mut registry = Registry::new();
+    let see = Arc::clone(&seen);
+    add(&mut registry, "mail.send", move |cx, _| {
+        let extra = |name| cx.headers.extra.get(name).cloned();
+        assert_eq!(extra("celeriac-rate-key"), Some("a".into()));
+        let waits = extra("celeriac-rate-waits");
+        see.lock().unwrap().push(format!("{}{} {waits:?}", cx.headers.id, cx.attempt()));
+        let fails = cx.attempt() == 1;
+        let error = TaskError::new("Throttled", "not now");
+        Box::pin(
+            async move { if fails { Err(Failure::Error(error)) } else { Ok(Output::new(())) } },
+        )
+    });
+    let worker = TestWorker::new(&app).registry(registry);
+    for id in ["x", "y"] {
+        let options = SendOptions::default().id(id).rate_key("a").retry(policy(1, seconds(9)));
+        send(&app, "mail.send", options).await;
+    }
+    worker.advance(seconds(1)).await;
+    let late = SendOptions::default().id("z").rate_key("a").countdown(seconds(9));
+    send(&app, "mail.send", late).await;
+    // The retry of y and z come at once.
+    let report = worker.advance(seconds(9)).await;
+    assert_eq!(ran(&report).len(), 4, "one of them: {:?}", report.runs());
+    worker.advance(seconds(20)).await;
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen[..3], ["x1 None", "y1 Some(Int(1))", "x2 None"]);
+    let y = seen.iter().position(|run| run.starts_with("y2")).unwrap();
+    let expected = if y == 3 { "y2 None" } else { "y2 Some(Int(1))" };
+    assert_eq!(seen[y], expected, "the waits of an attempt are its own");
+}
+
+#[tokio::test]
+async fn a_rate_key_that_none_can_have_is_refused_where_it_is_given() {
+    let app = App::in_memory();
+    for (key, expected) in
+        [(String::new(), RateKeyError::Empty), ("k".repeat(256), RateKeyError::TooLong(256))]
+    {
+        let call = Call::<Add>::new((1, 2)).rate_key(key);
+        let sent = call.clone().delay(&app).await.map(drop);
+        assert!(matches!(&sent, Err(SendError::RateKey(error)) if *error == expected), "{sent:?}");
+        let flow = call.clone().then_immutable(Call::<Add>::new((1, 2)));
+        let step = Call::<Add>::new((1, 2)).then_immutable(call);
+        for flow in [flow, step] {
+            assert_eq!(flow.into_canvas().map(drop), Err(FlowError::RateKey(expected)));
+        }
+    }
+    assert!(app.all_sent().is_empty());
+    let step = Call::<Add>::new((1, 2)).then_immutable(Call::<Add>::new((3, 4)).rate_key("a"));
+    let worker = TestWorker::new(&app).registry(adding());
+    drop(step.delay(&app).await.unwrap());
+    worker.drain().await;
+    let keys: Vec<_> =
+        app.sent_named("shop.add").iter().map(|sent| sent.headers.extra.len()).collect();
+    assert_eq!(keys, [0, 1], "each step has its own or none");
+}
+
+fn adding() -> Registry {
+    let mut registry = Registry::new();
+    add(&mut registry, "shop.add", |_, _| Box::pin(async { Ok(Output::new(0)) }));
+    registry
 }

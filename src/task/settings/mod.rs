@@ -106,7 +106,8 @@ pub struct TaskSettings {
     #[schemars(with = "Option<String>")]
     #[schemars(example = "0s")]
     pub expires: Option<Duration>,
-    /// The most starts in one worker process, such as "50/s". Default: no limit.
+    /// The most starts in one worker process, such as "50/s"; of each key where calls have a rate
+    /// key. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "50/s")]
     pub rate: Option<Rate>,
