@@ -87,6 +87,21 @@ pub fn until(time: SystemTime, now: SystemTime) -> Duration {
     time.duration_since(now).unwrap_or_default()
 }
 
+/// Microseconds from the start of 1970 to `time`; 0 for what is before.
+pub(crate) fn micros(time: SystemTime) -> i64 {
+    micros_in(until(time, SystemTime::UNIX_EPOCH))
+}
+
+/// The time so many microseconds after the start of 1970; below 0 that start.
+pub(crate) fn time_of(micros: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+}
+
+/// How many microseconds a time is long.
+pub(crate) fn micros_in(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// Times as ISO 8601 in UTC, for `#[serde(with)]`.
 pub(crate) mod iso {
     use super::{SystemTime, parse_iso, to_iso};
@@ -112,6 +127,14 @@ mod tests {
         let time = SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_612_345_678_901);
         assert_eq!(to_iso(time), "2026-11-25T13:12:25.678901+00:00");
         assert_eq!(parse_iso(&to_iso(time)), Some(time));
+    }
+
+    #[test]
+    fn microseconds_begin_in_1970() {
+        let back = |count| micros(time_of(count));
+        assert_eq!([0, 1, 1_795_612_345_678_901].map(back), [0, 1, 1_795_612_345_678_901]);
+        assert_eq!(micros(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), 0);
+        assert_eq!((time_of(-1), micros_in(Duration::MAX)), (SystemTime::UNIX_EPOCH, i64::MAX));
     }
 
     #[test]

@@ -109,6 +109,11 @@ struct ReadMe;
 #[doc = include_str!("../docs/testing.md")]
 struct TestingPage;
 
+/// And that of the guide to tasks.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/tasks.md")]
+struct GuideToTasks;
+
 /// So is that of the guide to schedules.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/schedules.md")]

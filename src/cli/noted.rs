@@ -1,11 +1,9 @@
 //! What is done by hand stands in the audit, with what is done through the monitor.
 
 use crate::broker::Broker;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, micros};
 use crate::control::audit::{Begun, Ended, Record};
-use crate::ids::TaskId;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::debug;
 
 /// A record that was begun. Whoever may not write into the audit may act all the same, so no record
@@ -23,18 +21,11 @@ impl<'a> Noted<'a> {
     pub(super) async fn begin(
         broker: &'a Broker,
         by: &str,
-        (action, target): (&str, &str),
+        what: (&str, &str),
         arguments: Value,
     ) -> Self {
-        let id = TaskId::random().to_string();
-        let begun = Begun {
-            id: id.clone(),
-            at: micros(SystemClock.now()),
-            by: by.to_owned(),
-            action: action.to_owned(),
-            target: target.to_owned(),
-            arguments,
-        };
+        let begun = Begun::new(by, what, arguments, SystemClock.now());
+        let id = begun.id.clone();
         keep(broker, Record::Begun(begun)).await;
         Self { broker, id }
     }
@@ -56,9 +47,4 @@ async fn keep(broker: &Broker, record: Record) {
     if let Err(error) = record.keep(broker).await {
         debug!(%error, "not in the audit");
     }
-}
-
-fn micros(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -4,11 +4,13 @@
 //! Whoever dies in between leaves a record without an end.
 
 use crate::broker::{Broker, PublishError, RawMessage};
+use crate::clock::micros;
+use crate::ids::TaskId;
 use crate::topology::{Topology, names};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long a record may take to the broker.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -49,6 +51,25 @@ pub(crate) struct Ended {
     pub(crate) at: i64,
     /// What was answered.
     pub(crate) outcome: Value,
+}
+
+impl Begun {
+    /// A record of what is about to be done at `now`, with an id of its own.
+    pub(crate) fn new(
+        by: &str,
+        (action, target): (&str, &str),
+        arguments: Value,
+        now: SystemTime,
+    ) -> Self {
+        Self {
+            id: TaskId::random().to_string(),
+            at: micros(now),
+            by: by.to_owned(),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            arguments,
+        }
+    }
 }
 
 impl Record {

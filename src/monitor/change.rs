@@ -2,10 +2,10 @@
 
 use crate::archive::Entry;
 use crate::clock::parse_iso;
+pub(super) use crate::clock::{micros, micros_in, time_of};
 use crate::control::audit::Record;
 use crate::events::Told;
 use serde_json::Value;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Microseconds since 1970, and differences of them: what times are in the index.
 pub(super) type Micros = i64;
@@ -220,17 +220,6 @@ fn cut(text: &str, longest: usize) -> String {
 fn micros_of_seconds(seconds: f64) -> Option<Micros> {
     const YEAR_9999: f64 = 253_402_300_800.0;
     (0.0..YEAR_9999).contains(&seconds).then_some((seconds * 1e6) as Micros)
-}
-
-/// A time as it stands in the index.
-pub(super) fn micros(time: SystemTime) -> Micros {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX)
-}
-
-/// A time that stood in the index.
-pub(super) fn time_of(micros: Micros) -> SystemTime {
-    UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or_default())
 }
 
 #[cfg(test)]

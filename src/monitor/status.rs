@@ -1,6 +1,6 @@
 //! How the monitor is doing: what its health, its pages and its metrics say of it.
 
-use super::change::{Micros, micros};
+use super::change::{Micros, micros, micros_in};
 use super::exporters::Exporters;
 use super::gauges::Gauges;
 use super::settings::Exporter;
@@ -96,7 +96,7 @@ impl Status {
     /// An answer of `route` took so long to begin.
     pub(super) fn answered(&self, route: &str, took: Duration) {
         let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let took = Micros::try_from(took.as_micros()).unwrap_or(Micros::MAX);
+        let took = micros_in(took);
         match answers.get_mut(route) {
             Some(known) => known.add(took),
             None => answers.entry(route.to_owned()).or_default().add(took),

@@ -1,8 +1,9 @@
 //! What a scheduler tells about itself, for health checks and metrics.
 
+use crate::clock::{micros, time_of};
 use crate::control::leader::RunCounts;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +20,7 @@ struct Shared {
     in_contact: AtomicBool,
     term: AtomicU64,
     /// Since when it stands in line, in microseconds since 1970; 0 while it does not.
-    in_line: AtomicU64,
+    in_line: AtomicI64,
     schedules: AtomicU64,
     /// Milliseconds after `started` at which the loop turned last.
     turned: AtomicU64,
@@ -29,7 +30,7 @@ struct Shared {
     /// The lateness of all runs together, in microseconds.
     late_sum: AtomicU64,
     /// When it looks for a run next, in microseconds since 1970; 0 for never.
-    next: AtomicU64,
+    next: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -99,13 +100,13 @@ impl Default for Status {
             leads: AtomicBool::new(false),
             in_contact: AtomicBool::new(false),
             term: AtomicU64::new(0),
-            in_line: AtomicU64::new(0),
+            in_line: AtomicI64::new(0),
             schedules: AtomicU64::new(0),
             turned: AtomicU64::new(0),
             tallies: Mutex::default(),
             late: Default::default(),
             late_sum: AtomicU64::new(0),
-            next: AtomicU64::new(0),
+            next: AtomicI64::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -232,15 +233,9 @@ impl Status {
     }
 }
 
-/// Microseconds since 1970; 0 for what is before.
-fn micros(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(0)
-}
-
-/// The time that [`micros`] were made of; nothing for 0.
-fn time(micros: u64) -> Option<SystemTime> {
-    (micros > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_micros(micros))
+/// The time that was noted; nothing for 0.
+fn time(micros: i64) -> Option<SystemTime> {
+    (micros > 0).then(|| time_of(micros))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! locks and no search; whoever asks walks them all.
 
 use super::attempt::Attempt;
+use crate::clock::micros;
 use crate::ids::TaskId;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -95,8 +96,7 @@ impl Drop for Stay<'_> {
 impl Stage {
     /// It runs from now on.
     pub(super) fn begin(&self, now: SystemTime) {
-        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.began.store(u64::try_from(since.as_micros()).unwrap_or(0), Ordering::Relaxed);
+        self.began.store(micros(now).unsigned_abs(), Ordering::Relaxed);
         self.step.store(1, Ordering::Relaxed);
     }
 

@@ -22,7 +22,6 @@ use crate::broker::{Broker, PublishError};
 use crate::clock::Clock;
 use crate::control::audit::{Begun, Ended, Record};
 use crate::control::{AskError, Caller};
-use crate::ids::TaskId;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -158,24 +157,16 @@ impl Actor {
     ) -> Result<Reply, NotRecorded> {
         let clock = &self.0.clock;
         let began = Instant::now();
-        let id = TaskId::random().to_string();
-        let begun = Begun {
-            id: id.clone(),
-            at: micros(clock.now()),
-            by: by.to_owned(),
-            action: action.to_owned(),
-            target: target.clone(),
-            arguments,
-        };
+        let begun = Begun::new(by, (action, &target), arguments, clock.now());
         self.begin(&begun).await?;
         let results = work.await;
         let status = Outcome::of(&results);
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let (by, audit) = (by.to_owned(), id.clone());
+        let (by, audit) = (by.to_owned(), begun.id.clone());
         let reply = Reply { action, target, status, results, took_ms, by, audit };
         info!(action, target = reply.target, by = reply.by, outcome = ?status, "acted");
         let outcome = serde_json::to_value(&reply).unwrap_or_default();
-        self.end(&id, micros(clock.now()), outcome).await;
+        self.end(&begun.id, micros(clock.now()), outcome).await;
         Ok(reply)
     }
 

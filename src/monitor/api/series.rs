@@ -1,6 +1,6 @@
 //! Counts over time, as the API has them.
 
-use super::super::change::{Micros, micros, time_of};
+use super::super::change::{Micros, micros, micros_in, time_of};
 use super::super::http::Pages;
 use super::super::index::depths::{self, Level};
 use super::super::index::series::{self, Stretch};
@@ -131,7 +131,7 @@ impl Range {
     pub(super) fn span(&self, now: Micros) -> Result<(Micros, Micros), Problem> {
         let range = units::parse_duration(self.range.as_deref().unwrap_or("15m"))
             .map_err(|why| Problem::field("range", why))?;
-        let range = Micros::try_from(range.as_micros()).unwrap_or(Micros::MAX);
+        let range = micros_in(range);
         Ok((now.saturating_sub(range).max(0), now))
     }
 }

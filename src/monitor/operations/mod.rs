@@ -14,7 +14,6 @@ pub(super) use plan::{Action, NoPlan, Plan, Source, USUAL_RATE};
 pub(super) use survey::{Chosen, MOST, Sample, Survey, survey};
 
 use super::act::{Actor, NotRecorded, Outcome};
-use super::change::micros;
 use super::index::{Index, IndexError, operations};
 use crate::archive::Archive;
 use crate::broker::Broker;
@@ -87,14 +86,9 @@ impl Operations {
     ) -> Result<String, NotBegun> {
         let mut arguments = serde_json::to_value(&plan).unwrap_or_default();
         arguments["matched"] = json!(keys.len());
-        let begun = Begun {
-            id: crate::ids::TaskId::random().to_string(),
-            at: micros(self.0.clock.now()),
-            by: by.to_owned(),
-            action: format!("{}{}", operations::BULK, plan.action.as_str()),
-            target: plan.target(),
-            arguments,
-        };
+        let action = format!("{}{}", operations::BULK, plan.action.as_str());
+        let now = self.0.clock.now();
+        let begun = Begun::new(by, (&action, &plan.target()), arguments, now);
         self.0.actor.begin(&begun).await?;
         let id = begun.id.clone();
         self.0.index.write(move |writer| writer.plan(&begun, &plan, &keys)).await?;

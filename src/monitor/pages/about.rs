@@ -1,7 +1,7 @@
 //! What the monitor says of itself: version, how far it is, how much it keeps.
 
 use super::super::access::Person;
-use super::super::change::{Micros, micros};
+use super::super::change::{micros, micros_in};
 use super::super::http::Pages;
 use super::super::index;
 use super::super::settings::Role;
@@ -11,7 +11,6 @@ use super::task::Fact;
 use super::{Answer, page};
 use askama::Template;
 use axum::extract::State as Given;
-use std::time::Duration;
 
 #[derive(Template)]
 #[template(path = "about.html")]
@@ -62,7 +61,7 @@ fn events(pages: &Pages) -> Vec<Fact> {
     let count = |number: u64| Html::text(&shown::count(i64::try_from(number).unwrap_or(i64::MAX)));
     vec![
         Fact::new("Being read", Html::text(if status.is_reading() { "yes" } else { "no" })),
-        Fact::new("Behind", Html::text(&shown::some_took(status.lag().map(length)))),
+        Fact::new("Behind", Html::text(&shown::some_took(status.lag().map(micros_in)))),
         Fact::new("Read since start", count(status.events())),
         Fact::new("Not understood", count(status.unreadable())),
         Fact::new("Gone before read", count(status.missed())),
@@ -83,8 +82,8 @@ fn kept(pages: &Pages, tasks: i64) -> Vec<Fact> {
     vec![
         Fact::new("Tasks", Html::text(&shown::count(tasks))),
         Fact::new("Size", Html::text(&shown::size(bytes))),
-        Fact::new("Successes are kept", Html::text(&shown::took(length(history.success)))),
-        Fact::new("All others", Html::text(&shown::took(length(history.other)))),
+        Fact::new("Successes are kept", Html::text(&shown::took(micros_in(history.success)))),
+        Fact::new("All others", Html::text(&shown::took(micros_in(history.other)))),
         Fact::new(
             "A filter looks at",
             Html::text(&format!("{} tasks", shown::count(history.scan_limit.into()))),
@@ -107,8 +106,4 @@ fn broker(pages: &Pages) -> Vec<Fact> {
             Html::text(pages.broker.blocked().as_deref().unwrap_or("no")),
         ),
     ]
-}
-
-fn length(it: Duration) -> Micros {
-    Micros::try_from(it.as_micros()).unwrap_or(Micros::MAX)
 }

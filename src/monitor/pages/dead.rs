@@ -4,7 +4,7 @@
 //! change.
 
 use super::super::access::Person;
-use super::super::change::{Micros, micros};
+use super::super::change::{Micros, micros, micros_in};
 use super::super::http::Pages;
 use super::super::index::IndexError;
 use super::super::index::dead::{self, DeadRow, Totals};
@@ -265,7 +265,7 @@ impl Row {
 
 impl Attempt {
     fn new(record: &AttemptRecord) -> Self {
-        let took = Micros::try_from(record.took.as_micros()).unwrap_or(Micros::MAX);
+        let took = micros_in(record.took);
         Self {
             number: record.number,
             error: shown::plain(&record.error),

@@ -1,6 +1,6 @@
 //! What stands around every page: the bar, warnings, the foot.
 
-use super::super::change::{Micros, micros};
+use super::super::change::{Micros, micros, micros_in};
 use super::super::http::Pages;
 use super::super::index::{self, IndexError};
 use super::assets;
@@ -195,7 +195,7 @@ fn warnings(pages: &Pages, facts: &Facts, now: Micros) -> Vec<String> {
     } else if !status.is_reading() {
         warnings.push("No events are read now: the stream of events is missing".to_owned());
     } else if let Some(lag) = status.lag().filter(|lag| *lag > LATE) {
-        let lag = Micros::try_from(lag.as_micros()).unwrap_or(Micros::MAX);
+        let lag = micros_in(lag);
         warnings.push(format!(
             "These pages are {} behind: older events are still being read",
             took(lag)

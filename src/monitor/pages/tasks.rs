@@ -1,7 +1,7 @@
 //! The list of tasks: newest first, narrowed by a filter.
 
 use super::super::access::Person;
-use super::super::change::{Micros, micros};
+use super::super::change::{Micros, micros, micros_in};
 use super::super::http::Pages;
 use super::super::index::select::{FIELDS, Reach, Selection};
 use super::super::index::tasks::TaskPage;
@@ -120,7 +120,7 @@ pub(super) async fn show(
     };
     let question = Question { now, limit: pages.settings.history.scan_limit, before: asked.before };
     let found = pages.index.read(move |connection| question.ask(connection, expr.as_ref())).await?;
-    let took = Micros::try_from(began.elapsed().as_micros()).unwrap_or(Micros::MAX);
+    let took = micros_in(began.elapsed());
     let now = micros(now);
     page(&Page {
         frame: Frame::new(&pages, Place::Tasks, &found.facts, now),

@@ -1,10 +1,11 @@
 //! From where to where: numbers, durations and times.
 
 use super::clause::Clause;
+use crate::clock::{micros, micros_in};
 use crate::filter::{Bounds, Value};
 use rusqlite::types::Value as Parameter;
 use std::ops::Bound;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 pub(super) fn number(column: &str, value: &Value) -> Clause {
     match value {
@@ -16,7 +17,7 @@ pub(super) fn number(column: &str, value: &Value) -> Clause {
 pub(super) fn lasting(column: &str, value: &Value) -> Clause {
     match value {
         Value::Duration(Bounds { from, to }) => {
-            between(column, from.map(duration), to.map(duration))
+            between(column, from.map(micros_in), to.map(micros_in))
         }
         _ => present(column),
     }
@@ -54,16 +55,4 @@ fn between(column: &str, from: Bound<i64>, to: Bound<i64>) -> Clause {
         return Clause::new(format!("{column} = ?"), vec![Parameter::Integer(one)]);
     }
     Clause::all(end((">=", ">"), from).into_iter().chain(end(("<=", "<"), to)))
-}
-
-fn duration(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// As times stand in the index.
-fn micros(time: SystemTime) -> i64 {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => duration(since),
-        Err(before) => -duration(before.duration()),
-    }
 }
