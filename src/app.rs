@@ -11,10 +11,13 @@ use crate::config::{self, Config, Loader};
 use crate::events::{Events, Telling};
 use crate::handler::{Registry, TaskSet};
 use crate::ids::TaskId;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::outbox::{Outbox, Relay};
 use crate::publisher::Publisher;
 use crate::results::{self, OpenError};
 use crate::scheduler::{Entries, EntryErrors, Making, Scheduler, Status};
 use crate::security::{Security, SecurityError};
+use crate::store::StoreError;
 use crate::topology::{BadPattern, Router};
 use crate::worker::Worker;
 use rehearsal::Rehearsal;
@@ -47,6 +50,8 @@ pub struct App {
     /// What tells monitors of the tasks that are sent, if anything does.
     telling: Option<Arc<Telling>>,
     security: Security,
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    outbox: Option<Outbox>,
 }
 
 /// Why an [`App`] could not connect.
@@ -71,6 +76,9 @@ pub enum AppError {
     /// Messages cannot be signed or verified.
     #[error(transparent)]
     Security(#[from] SecurityError),
+    /// The database of staged tasks cannot be had.
+    #[error("[outbox]: {0}")]
+    Outbox(#[source] StoreError),
     /// Schedules cannot be kept.
     #[error(transparent)]
     Schedules(#[from] EntryErrors),
@@ -103,6 +111,8 @@ impl App {
         let security = Security::open(&config.security, clock.now())?;
         let deadline = config.publisher.deadline;
         let results = results::open(&config.results, &broker, deadline)?;
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        let outbox = open_outbox(&config)?;
         let events = Events::of_sender(&config.events, &clock).filter(|_| !broker.is_in_memory());
         let telling = events
             .as_ref()
@@ -118,7 +128,17 @@ impl App {
         let publisher = publisher.telling(events).signing(security.clone());
         let client = Client::new(publisher, results);
         let (config, entries) = (Arc::new(config), Arc::new(watch::Sender::new(entries)));
-        Ok(Self { config, client, clock, entries, rehearsal, telling, security })
+        Ok(Self {
+            config,
+            client,
+            clock,
+            rehearsal,
+            entries,
+            telling,
+            security,
+            #[cfg(any(feature = "postgres", feature = "sqlite"))]
+            outbox,
+        })
     }
 
     /// Connects to the broker that the configuration in this file names. Environment variables
@@ -193,6 +213,8 @@ impl App {
             status: Worker::status(&config.worker),
             journal: None,
             chance: fastrand::f64,
+            #[cfg(any(feature = "postgres", feature = "sqlite"))]
+            relay: self.relay().filter(|_| config.outbox.relay.has_worker()).map(Box::new),
         };
         match &self.rehearsal {
             Some(rehearsal) => rehearsal.direct(worker),
@@ -228,6 +250,15 @@ impl App {
         scheduler(&self.config, self.entries.subscribe())
     }
 
+    /// What sends staged tasks, as `[outbox]` says; `None` when that names no database. A worker for
+    /// which `[outbox] relay` is set has one of its own.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub fn relay(&self) -> Option<Relay> {
+        let outbox = self.outbox.clone()?;
+        let (publisher, results) = (self.client.publisher().clone(), self.client.results());
+        Some(Relay::new(outbox, publisher, Arc::clone(results), self.config.outbox.clone()))
+    }
+
     /// Closes the connections in order.
     pub async fn close(&self) {
         if let Some(telling) = &self.telling {
@@ -235,6 +266,13 @@ impl App {
         }
         self.broker().close().await;
     }
+}
+
+/// The outbox of a configuration, if it has one.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+fn open_outbox(config: &Config) -> Result<Option<Outbox>, AppError> {
+    let url = &config.outbox.url;
+    config.outbox.is_set().then(|| Outbox::open(url)).transpose().map_err(AppError::Outbox)
 }
 
 /// A scheduler of `entries`, which may change while it runs. It needs no [`App`].

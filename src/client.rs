@@ -4,10 +4,14 @@
 //! backend.
 
 mod result;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod staged;
 mod typed;
 mod workflow;
 
 pub use result::ResultHandle;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use staged::{StageError, Staged};
 pub use typed::ProgressReport;
 pub use workflow::{ApplyError, WorkflowHandle};
 

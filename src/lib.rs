@@ -36,6 +36,7 @@ pub mod monitor;
 #[path = "monitor/settings.rs"]
 pub mod monitor;
 pub mod ops;
+pub mod outbox;
 pub mod protocol;
 pub mod publisher;
 pub mod results;
@@ -113,6 +114,11 @@ struct TestingPage;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/tasks.md")]
 struct GuideToTasks;
+
+/// And that of the guide to the outbox.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../docs/outbox.md")]
+struct GuideToTheOutbox;
 
 /// So is that of the guide to schedules.
 #[cfg(doctest)]

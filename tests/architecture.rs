@@ -27,7 +27,7 @@ const ROWS: &[&[&str]] = &[
     &["broker", "store", "security"],
     &["results", "events", "control", "archive"],
     &["publisher"],
-    &["handler"],
+    &["handler", "outbox"],
     &["worker", "scheduler", "monitor", "client"],
 ];
 

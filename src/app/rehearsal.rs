@@ -77,6 +77,10 @@ impl Rehearsal {
         worker.settings.concurrency = Count::from(self.slots);
         worker.settings.prefetch = Count::from(self.slots);
         worker.settings.watchdog = Duration::ZERO;
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        {
+            worker.relay = None;
+        }
         worker
     }
 

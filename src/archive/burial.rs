@@ -3,11 +3,11 @@
 //! A stream forgets headers that are lists or tables, so those travel into the archive as JSON in
 //! a header of their own, and are put back when the message is read.
 
+use super::Reason;
 use super::attempt::shorten;
-use super::{Reason, json};
 use crate::broker::RawMessage;
 use crate::clock;
-use crate::protocol::HeaderValue;
+use crate::protocol::{HeaderValue, header_json as json};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 

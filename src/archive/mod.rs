@@ -11,7 +11,6 @@ mod burial;
 mod collector;
 mod death;
 mod filter;
-mod json;
 mod letter;
 mod reason;
 mod record;

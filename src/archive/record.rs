@@ -1,10 +1,10 @@
 //! Letters as JSON: what the command line shows, and what leaves and enters the archive as a file.
 
 use super::burial::{self, header};
-use super::{Archive, AttemptRecord, DeadLetter, json};
+use super::{Archive, AttemptRecord, DeadLetter};
 use crate::broker::{PublishError, RawMessage};
 use crate::clock;
-use crate::protocol::{Bytes, EncodeError, Properties};
+use crate::protocol::{Bytes, EncodeError, Properties, header_json as json};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};

@@ -64,6 +64,8 @@ pub(super) async fn look(loaded: &Loaded) -> Vec<Diagnosis> {
     found.extend(programs(&loaded.config));
     found.extend(long_tasks(&loaded.config));
     found.push(open_files());
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    found.extend(outbox(&loaded.config).await);
     found.extend(broker(loaded.config.clone()).await);
     found
 }
@@ -123,6 +125,16 @@ fn open_files() -> Diagnosis {
         Some(limit) => Diagnosis::good("open files", format!("at most {limit}")),
         None => Diagnosis::good("open files", "no limit"),
     }
+}
+
+/// Whether the database of staged tasks answers, and has its table.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+async fn outbox(config: &Config) -> Option<Diagnosis> {
+    Some(match super::outbox::backlog(config).await? {
+        Ok(backlog) => Diagnosis::good("outbox", backlog),
+        Err(error) => Diagnosis::bad("outbox", error.to_string())
+            .remedy("staged tasks wait there: is the database running at `url` in [outbox]?"),
+    })
 }
 
 /// Whether the store of results answers.

@@ -27,6 +27,8 @@ mod mode;
 mod monitor;
 mod noted;
 mod ops;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod outbox;
 mod output;
 mod person;
 mod queue;
@@ -76,6 +78,7 @@ Examples:
   celeriac inspect active                       what runs now, and where
   celeriac control rate_limit mail.send 10/m    tell every worker
   celeriac dead list since:6h                   what was given up
+  celeriac outbox list                          what waits in a database to be sent
   celeriac topology check                       where the broker differs
   celeriac init                                 write a celeriac.toml that works
   celeriac config check                         find every mistake in it
@@ -115,6 +118,8 @@ enum Command {
     Control(control::Control),
     Schedule(schedule::Arguments),
     Dead(dead::Arguments),
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    Outbox(outbox::Arguments),
     Topology(topology::Arguments),
     #[cfg(feature = "monitor")]
     Token(token::Arguments),
@@ -157,6 +162,8 @@ pub fn run() -> ExitCode {
         Command::Control(arguments) => wait(control::control(&cli.global, &arguments)),
         Command::Schedule(arguments) => wait(schedule::run(&cli.global, &arguments)),
         Command::Dead(arguments) => wait(dead::run(&cli.global, &arguments)),
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        Command::Outbox(arguments) => wait(outbox::run(&cli.global, &arguments)),
         #[cfg(feature = "monitor")]
         Command::Token(arguments) => token::run(&cli.global, &arguments),
         #[cfg(feature = "monitor")]

@@ -60,6 +60,11 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         let named = scheduler::Arguments::default();
         modes.push(scheduler::mode(global, &named, &loaded, entries)?);
     }
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    if wants(Part::Scheduler) && loaded.config.outbox.relay.has_scheduler() {
+        let has_one = wants(Part::Worker) && loaded.config.outbox.relay.has_worker();
+        modes.extend(super::outbox::mode(&app).filter(|_| !has_one));
+    }
     #[cfg(feature = "monitor")]
     if wants(Part::Monitor) {
         modes.push(super::monitor::mode(

@@ -4,7 +4,7 @@ use super::changes::Files;
 use super::exit::{Exit, OrExit};
 use super::global::Global;
 use super::mode::{Mode, Process};
-use crate::app;
+use crate::app::{self, App};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded, Loader};
 use crate::ops::{Check, Health};
@@ -46,16 +46,33 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         super::schedule::list_files(global, &entries)?;
         return Ok(Exit::Done);
     }
+    let mut modes = vec![mode(global, arguments, &loaded, entries)?];
+    // The scheduler's own connection is bound to its leadership; staged tasks are sent by all.
+    let relaying = relaying(config).await?;
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    modes.extend(relaying.as_ref().and_then(super::outbox::mode));
     let process = Process {
         name: "scheduler",
         ops: config.ops.clone(),
         broker: None,
         grace: None,
-        modes: vec![mode(global, arguments, &loaded, entries)?],
+        modes,
         traces,
     };
-    process.run().await?;
+    let ended = process.run().await;
+    if let Some(app) = relaying {
+        app.close().await;
+    }
+    ended?;
     Ok(Exit::Done)
+}
+
+/// The connection on which staged tasks are sent, if they are sent here.
+async fn relaying(config: &Config) -> anyhow::Result<Option<App>> {
+    if !(config.outbox.is_set() && config.outbox.relay.has_scheduler()) {
+        return Ok(None);
+    }
+    App::connect(config.clone()).await.or_exit(Exit::Unreachable).map(Some)
 }
 
 /// A scheduler of `entries`, which come from `loaded` and are read again when the files change.

@@ -81,7 +81,12 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
 /// A worker of the tasks in `registry`.
 pub(super) fn mode(app: &App, registry: Registry) -> Mode {
     let worker = app.worker(registry);
-    let health = WorkerHealth { app: app.clone(), status: worker.status.clone() };
+    let health = WorkerHealth {
+        app: app.clone(),
+        status: worker.status.clone(),
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        relay: worker.relay.as_ref().map(|relay| relay.status().clone()),
+    };
     Mode::new("worker", health, |shutdown| async {
         worker.run(shutdown).await.or_exit(Exit::Config)
     })
@@ -155,6 +160,8 @@ fn plan(config: &Config, registry: &Registry) -> String {
 struct WorkerHealth {
     app: App,
     status: Status,
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    relay: Option<crate::outbox::Status>,
 }
 
 impl Health for WorkerHealth {
@@ -175,18 +182,34 @@ impl Health for WorkerHealth {
             let detail = if consuming { "consuming" } else { "not consuming" };
             Check::new(format!("queue {queue}"), consuming, detail)
         }));
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        checks.extend(self.relay.as_ref().map(super::outbox::check));
         checks
     }
 
     fn summary(&self) -> String {
         let (running, finished) = (self.status.running(), self.status.finished());
-        match self.status.events().map_or(0, Events::dropped) {
-            0 => format!("{running} running, {finished} finished"),
-            dropped => format!("{running} running, {finished} finished, {dropped} events dropped"),
+        let mut summary = format!("{running} running, {finished} finished");
+        let dropped = self.status.events().map_or(0, Events::dropped);
+        if dropped > 0 {
+            summary += &format!(", {dropped} events dropped");
         }
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        if let Some(relay) = &self.relay {
+            summary += &format!(", {}", super::outbox::summary(relay));
+        }
+        summary
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![Box::new(self.status.clone())]
+        let own: Box<dyn Collector> = Box::new(self.status.clone());
+        #[cfg_attr(
+            not(any(feature = "postgres", feature = "sqlite")),
+            expect(unused_mut, reason = "there is no outbox")
+        )]
+        let mut all = vec![own];
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        all.extend(self.relay.clone().map(|relay| Box::new(relay) as Box<dyn Collector>));
+        all
     }
 }

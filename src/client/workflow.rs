@@ -50,10 +50,10 @@ impl From<FlowError> for ApplyError {
 #[derive(Debug)]
 #[must_use = "dropping it forgets the result"]
 pub struct WorkflowHandle<T = serde_json::Value> {
-    shape: Shape,
-    client: Client,
-    watches: HashMap<TaskId, Watch>,
-    value: PhantomData<fn() -> T>,
+    pub(super) shape: Shape,
+    pub(super) client: Client,
+    pub(super) watches: HashMap<TaskId, Watch>,
+    pub(super) value: PhantomData<fn() -> T>,
 }
 
 impl Client {
@@ -191,7 +191,7 @@ impl<T: DeserializeOwned + 'static> IntoFuture for WorkflowHandle<T> {
 
 /// The tasks whose results may be asked for: those that have the workflow's, and the single steps
 /// before them.
-fn awaited(shape: &Shape) -> Vec<TaskId> {
+pub(super) fn awaited(shape: &Shape) -> Vec<TaskId> {
     let mut ids: Vec<_> = shape.last().into_iter().cloned().collect();
     let mut before = shape.parent();
     while let Some(step) = before {

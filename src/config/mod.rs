@@ -31,7 +31,7 @@ pub use schema::schema;
 pub use show::{Change, Shown};
 
 use crate::{
-    broker, events, monitor, ops, publisher, results, scheduler, security, task, telemetry,
+    broker, events, monitor, ops, outbox, publisher, results, scheduler, security, task, telemetry,
     topology, worker,
 };
 use schemars::JsonSchema;
@@ -78,6 +78,8 @@ pub struct Config {
     pub events: events::Settings,
     /// Where results go.
     pub results: results::Settings,
+    /// Tasks that are staged in a transaction of a database, and who sends them.
+    pub outbox: outbox::Settings,
     /// The monitor.
     pub monitor: monitor::Settings,
     /// What a message may cost before it is refused.

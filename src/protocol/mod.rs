@@ -12,6 +12,7 @@ mod compression;
 mod delayed;
 mod embed;
 mod format;
+pub(crate) mod header_json;
 mod headers;
 mod kept;
 mod limits;
@@ -49,6 +50,8 @@ pub use unreadable::Unreadable;
 pub use v1::upgrade_v1;
 pub use value::HeaderValue;
 
+use serde::{Deserialize, Serialize};
+
 /// One message: what AMQP carries around the body, what Celery carries in headers, and the body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
@@ -62,7 +65,8 @@ pub struct Envelope {
 }
 
 /// The AMQP properties that mean something to a task message.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Properties {
     /// MIME type of the uncompressed body.
     pub content_type: Option<String>,

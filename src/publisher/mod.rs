@@ -13,6 +13,7 @@ mod call;
 mod error;
 mod flow;
 mod options;
+mod parcel;
 mod planned;
 mod settings;
 mod trace;
@@ -22,6 +23,7 @@ pub use call::{Call, Partial};
 pub use error::{FlowError, SendError};
 pub use flow::{Flow, Parts, Step, group, join};
 pub use options::SendOptions;
+pub use parcel::Parcel;
 pub use settings::{Compression, Serializer, Settings};
 pub use unique::{UniqueError, UniqueOutcome};
 
@@ -195,17 +197,8 @@ impl Publisher {
         self.prepare_encoded(Encoded { task, format, body, options }, |_| {})
     }
 
-    /// Sends a task whose body is written already. `finish` writes the headers that the options do
-    /// not tell of.
-    async fn submit(
-        &self,
-        encoded: Encoded<'_>,
-        finish: impl FnOnce(&mut Headers),
-    ) -> Result<Sent, SendError> {
-        let prepared = self.prepare_encoded(encoded, finish)?;
-        self.dispatch(prepared).await
-    }
-
+    /// Makes the message of a task whose body is written already. `finish` writes the headers that the
+    /// options do not tell of.
     fn prepare_encoded(
         &self,
         encoded: Encoded<'_>,

@@ -2,7 +2,7 @@
 
 use super::apply::mark;
 use super::options::Declared;
-use super::{Encoded, Publisher, SendError, SendOptions, Sent};
+use super::{Encoded, Prepared, Publisher, SendError, SendOptions, Sent};
 use crate::canvas::Message;
 use crate::protocol::{Body, Format};
 use crate::task::TaskOptions;
@@ -25,6 +25,17 @@ impl Publisher {
         format: Option<Format>,
         declared: Option<TaskOptions>,
     ) -> Result<Sent, SendError> {
+        let prepared = self.prepare_planned(message, format, declared)?;
+        self.dispatch(prepared).await
+    }
+
+    /// Makes the message of one task of a workflow, as [`Publisher::send_planned`] sends it.
+    pub(crate) fn prepare_planned(
+        &self,
+        message: &Message,
+        format: Option<Format>,
+        declared: Option<TaskOptions>,
+    ) -> Result<Prepared, SendError> {
         let mut options = SendOptions::from_named(&message.options);
         options.id = Some(message.id.clone());
         options.reply_to.clone_from(&message.reply_to);
@@ -35,7 +46,7 @@ impl Publisher {
         let Message { given, args, kwargs, embed, .. } = message;
         let body = Body::encode_given(format, given.as_ref(), args, kwargs, embed)?;
         let encoded = Encoded { task: &message.task, format, body, options };
-        self.submit(encoded, |headers| {
+        self.prepare_encoded(encoded, |headers| {
             headers.group.clone_from(&message.group);
             headers.group_index = message.group_index;
             headers.root_id.clone_from(&message.root);
@@ -43,6 +54,5 @@ impl Publisher {
             headers.replaced_task_nesting = message.nesting;
             mark(headers, &message.options);
         })
-        .await
     }
 }

@@ -57,6 +57,13 @@ pub enum UniqueError {
     /// The broker does not let us hold a lock, or does not answer.
     #[error("unknown whether the task is the only one of its key: {0}")]
     Undecided(DeclareError),
+    /// The call is staged in an outbox, where it is not known yet whether it is the only one.
+    #[error(
+        "a unique task cannot be staged: whether another of its key was sent is known only when it is \
+         sent, after the commit; put a unique constraint on a table of yours instead, or an id of your \
+         own on the call"
+    )]
+    Staged,
     /// Somebody has the lock, and cannot be told.
     #[error("there is a task of this key already, and which one cannot be told ({0:?})")]
     Unreadable(String),

@@ -354,6 +354,12 @@ fn failed(error: &sqlx::Error) -> StoreError {
     StoreError { reason, is_transient }
 }
 
+impl From<&sqlx::Error> for StoreError {
+    fn from(error: &sqlx::Error) -> Self {
+        failed(error)
+    }
+}
+
 fn unreadable() -> StoreError {
     StoreError::permanent("it cannot be read")
 }

@@ -45,6 +45,8 @@ use crate::events::{self, Events};
 use crate::handler::exec::Watcher;
 use crate::handler::{CheckReport, Registry, TaskSet, is_isolated, serve};
 use crate::ids;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::outbox::Relay;
 use crate::protocol::Limits;
 use crate::publisher::Publisher;
 use crate::results::{self, Reporting, ResultBackend};
@@ -125,6 +127,9 @@ pub struct Worker {
     pub journal: Option<Journal>,
     /// Random numbers from 0 to 1, for jitter.
     pub chance: fn() -> f64,
+    /// What sends staged tasks beside it, if anything does.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub relay: Option<Box<Relay>>,
 }
 
 /// Why a worker could not start.
@@ -182,6 +187,7 @@ impl Worker {
         let mut beside = JoinSet::new();
         beside.spawn(self.collect_dead_letters(shutdown.clone()));
         beside.spawn(self.purge_results(shutdown.clone()));
+        let mut relaying = self.relay_staged(&shutdown);
         let context = Arc::new(self.context(name.clone(), slots, shutdown));
         let (changes, mut changed) = mpsc::channel(CHANGES);
         let drained = CancellationToken::new();
@@ -199,6 +205,7 @@ impl Worker {
         roster.run(&mut changed).await;
         drained.cancel();
         while remote.join_next().await.is_some() {}
+        while relaying.join_next().await.is_some() {}
         debug!(finished = self.status.finished(), free = context.slots.free(), "drained");
         self.fall_silent(&context, telling).await;
         Ok(())
@@ -312,6 +319,16 @@ impl Worker {
         if tokio::time::timeout(LAST_EVENTS, silent).await.is_err() {
             debug!("the broker does not take the last events");
         }
+    }
+
+    /// Sends what is staged, where this worker is to do so, until it drains.
+    fn relay_staged(&mut self, shutdown: &Shutdown) -> JoinSet<()> {
+        let mut relaying = JoinSet::new();
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
+        if let Some(relay) = self.relay.take() {
+            relaying.spawn(relay.run(shutdown.clone()));
+        }
+        relaying
     }
 
     /// Removes expired results from stores that do not do it by themselves.

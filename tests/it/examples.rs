@@ -66,6 +66,13 @@ async fn a_chord_adds_up() {
     says("chord", &["5050 words"]).await;
 }
 
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn an_order_and_its_task_are_one_transaction() {
+    let said = ["no order and no task: ", "1 task is staged", "tea is on its way"];
+    says("outbox", &said).await;
+}
+
 #[tokio::test]
 async fn an_upload_is_made_told_and_counted() {
     let told = "user 42: 3 files are ready, see cat.mp4.jpg";

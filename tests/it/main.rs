@@ -23,6 +23,8 @@ mod look;
 mod metrics;
 mod migrate;
 mod monitor;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod outbox;
 mod pause;
 mod programs;
 mod rate_keys;

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod broker;
+mod outbox;
 mod queues;
 mod results;
 mod schedules;
@@ -28,6 +29,7 @@ pub(super) fn check(config: &Config, layers: &[Layer]) -> Vec<Problem> {
     checks.routes();
     checks.tasks();
     checks.results();
+    checks.outbox();
     checks.scheduler();
     checks.schedules();
     checks.ops();

@@ -14,7 +14,7 @@ const TIME: &str = "$time";
 const TABLE: &str = "$table";
 
 /// A value as JSON.
-pub(super) fn to_json(value: &HeaderValue) -> Value {
+pub(crate) fn to_json(value: &HeaderValue) -> Value {
     match value {
         HeaderValue::Null => Value::Null,
         HeaderValue::Bool(value) => json!(value),
@@ -33,12 +33,12 @@ pub(super) fn to_json(value: &HeaderValue) -> Value {
 }
 
 /// A whole table as a JSON object.
-pub(super) fn table_to_json(table: &BTreeMap<String, HeaderValue>) -> Value {
+pub(crate) fn table_to_json(table: &BTreeMap<String, HeaderValue>) -> Value {
     table.iter().map(|(key, value)| (key.clone(), to_json(value))).collect()
 }
 
 /// JSON as a value. `None` when it says `$bytes` or `$time` and is not.
-pub(super) fn from_json(json: &Value) -> Option<HeaderValue> {
+pub(crate) fn from_json(json: &Value) -> Option<HeaderValue> {
     Some(match json {
         Value::Null => HeaderValue::Null,
         Value::Bool(value) => HeaderValue::Bool(*value),
@@ -62,7 +62,7 @@ pub(super) fn from_json(json: &Value) -> Option<HeaderValue> {
 }
 
 /// A JSON object as a table. `None` when it is no object, or holds what is none of ours.
-pub(super) fn table_from_json(json: &Value) -> Option<BTreeMap<String, HeaderValue>> {
+pub(crate) fn table_from_json(json: &Value) -> Option<BTreeMap<String, HeaderValue>> {
     let entries = json.as_object()?.iter();
     entries.map(|(key, value)| Some((key.clone(), from_json(value)?))).collect()
 }

@@ -1,0 +1,216 @@
+//! Whoever dies, and whenever: what was committed is sent, and nothing else.
+
+use super::desk::{Desk, End, Kind, double};
+use super::start;
+use crate::rig::{PATIENCE, Process, Rig, eventually};
+use celeriac::app::App;
+use celeriac::config::Config;
+use celeriac::outbox::RelayIn;
+use celeriac::prelude::*;
+use celeriac::shutdown::Shutdown;
+use celeriac::topology::Topology;
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Where the process that is killed finds its database.
+const DYING: &str = "OUTBOX_TEST_DATABASE";
+
+/// Not a test: the process that the next one kills. Orders until it dies.
+#[tokio::test]
+#[ignore = "run by a_process_killed_at_any_moment_leaves_orders_and_tasks_alike"]
+async fn orders_until_it_dies() {
+    let Ok(url) = std::env::var(DYING) else { return };
+    let pool = celeriac::outbox::sqlx::SqlitePool::connect(&url).await.unwrap();
+    let app = App::in_memory();
+    for n in 0_i64.. {
+        let mut transaction = pool.begin().await.unwrap();
+        celeriac::outbox::sqlx::query("INSERT INTO orders (n) VALUES ($1)")
+            .bind(n)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        let _ = double(n).id(format!("order:{n}")).stage(&app, &mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+        eprintln!("ordered {n}.");
+    }
+}
+
+#[tokio::test]
+async fn a_process_killed_at_any_moment_leaves_orders_and_tasks_alike() {
+    let desk = Desk::open(Kind::Sqlite).await.unwrap();
+    let rig = Rig::start().await;
+    let mut dying = Command::new(std::env::current_exe().unwrap());
+    let test = "outbox::deaths::orders_until_it_dies";
+    dying.args(["--ignored", "--exact", "--nocapture", test]).env(DYING, &desk.url);
+    let mut dying = Process::spawn(dying);
+    dying.until("ordered 50.").await;
+    dying.kill().await;
+    let orders = desk.orders().await;
+    assert!(orders.len() > 50);
+    let app = App::connect(desk.config(&rig, RelayIn::None)).await.unwrap();
+    declare(&app).await;
+    app.relay().unwrap().flush().await.unwrap();
+    let expected: Vec<String> = orders.iter().map(|n| format!("order:{n}")).collect();
+    let arrived = arrived(&rig, expected.len()).await;
+    let once: BTreeMap<String, u32> = expected.into_iter().map(|id| (id, 1)).collect();
+    assert_eq!(arrived, once);
+}
+
+async fn declare(app: &App) {
+    let settings = app.config().topology();
+    app.broker().declare(&Topology::whole(&settings, &[])).await.unwrap();
+}
+
+/// Which tasks are in the queue `default`, and how often; awaits that so many different ones are.
+async fn arrived(rig: &Rig, count: usize) -> BTreeMap<String, u32> {
+    let (connection, channel) = rig.channel().await;
+    let options = lapin::options::BasicConsumeOptions { no_ack: true, ..Default::default() };
+    let mut consumer = channel
+        .basic_consume("default".into(), "".into(), options, Default::default())
+        .await
+        .unwrap();
+    let ready = rig.ready("default").await;
+    let mut arrived = BTreeMap::new();
+    let mut messages = 0;
+    let reading = async {
+        while arrived.len() < count || messages < ready {
+            let delivery = consumer.next().await.unwrap().unwrap();
+            let id = delivery.properties.correlation_id().as_ref().unwrap().to_string();
+            *arrived.entry(id).or_insert(0) += 1;
+            messages += 1;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, reading).await.is_ok(), "{} arrived", arrived.len());
+    connection.close(200, "done".into()).await.unwrap();
+    arrived
+}
+
+/// Killed again and again while it publishes, in the middle of its batches.
+async fn a_killed_relay_loses_nothing(kind: Kind) {
+    const TASKS: usize = 3000;
+    const BATCH: usize = 50;
+    const KILLS: usize = 4;
+    let Some(desk) = Desk::open(kind).await else { return };
+    let rig = Rig::start().await;
+    let app = App::connect(desk.config(&rig, RelayIn::None)).await.unwrap();
+    declare(&app).await;
+    let flow = group((0..TASKS as i64).map(double));
+    let _ = desk.stage_flow(&app, flow).await;
+    let file = desk.file("scheduler", &format!("batch = {BATCH}\nlease = \"1s\""));
+    for kill in 1..=KILLS {
+        let mut relay = rig.celeriac(&["scheduler"], &file).await;
+        let before = rig.ready("default").await;
+        eventually("some are sent", async || {
+            rig.ready("default").await > before || desk.staged().await == 0
+        })
+        .await;
+        relay.kill().await;
+        assert!(kill > 1 || desk.staged().await > 0, "it was killed too late to test anything");
+    }
+    let mut relay = rig.celeriac(&["scheduler"], &file).await;
+    eventually("all are sent", async || desk.staged().await == 0).await;
+    relay.kill().await;
+    let arrived = arrived(&rig, TASKS).await;
+    assert_eq!(arrived.len(), TASKS);
+    let sent: u32 = arrived.values().sum();
+    let twice = sent as usize - TASKS;
+    eprintln!("{twice} of {TASKS} tasks were sent twice in {KILLS} kills");
+    assert!(twice <= KILLS * BATCH, "{twice}");
+}
+
+#[tokio::test]
+async fn a_killed_relay_loses_nothing_in_postgres() {
+    a_killed_relay_loses_nothing(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_killed_relay_loses_nothing_in_sqlite() {
+    a_killed_relay_loses_nothing(Kind::Sqlite).await;
+}
+
+/// Four relays at once on one table.
+async fn several_relays_send_each_task_once(kind: Kind) {
+    const TASKS: usize = 2000;
+    let Some(desk) = Desk::open(kind).await else { return };
+    let rig = Rig::start().await;
+    let mut config = desk.config(&rig, RelayIn::None);
+    config.outbox.batch = 20;
+    let app = App::connect(config).await.unwrap();
+    declare(&app).await;
+    let _ = desk.stage_flow(&app, group((0..TASKS as i64).map(double))).await;
+    let relays: Vec<_> = (0..4).map(|_| app.relay().unwrap()).collect();
+    let flushed =
+        futures::future::join_all(relays.iter().map(celeriac::outbox::Relay::flush)).await;
+    let sent: Vec<usize> = flushed.into_iter().map(|flushed| flushed.unwrap().sent).collect();
+    assert_eq!(sent.iter().sum::<usize>(), TASKS, "{sent:?}");
+    assert!(sent.iter().filter(|sent| **sent > 0).count() > 1, "they took turns: {sent:?}");
+    let arrived = arrived(&rig, TASKS).await;
+    assert!(arrived.values().all(|times| *times == 1));
+    assert_eq!(arrived.len(), TASKS);
+}
+
+#[tokio::test]
+async fn several_relays_send_each_task_once_in_postgres() {
+    several_relays_send_each_task_once(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn several_relays_send_each_task_once_in_sqlite() {
+    several_relays_send_each_task_once(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn what_is_staged_while_the_broker_is_away_is_sent_when_it_is_back() {
+    let desk = Desk::open(Kind::Sqlite).await.unwrap();
+    let rig = Rig::alone().await;
+    let mut config = desk.config(&rig, RelayIn::Worker);
+    config.outbox.lease = Duration::from_secs(4);
+    let app = App::connect(config).await.unwrap();
+    let shutdown = Shutdown::new();
+    let mut running = start(&app, &shutdown);
+    let before = desk.order(&app, 1, End::Commit).await;
+    assert_eq!(before.timeout(PATIENCE).await.unwrap(), 2);
+    rig.node().stop().await;
+    let mut handles = Vec::new();
+    for n in 2..50 {
+        handles.push((n, desk.order(&app, n, End::Commit).await));
+    }
+    assert_eq!(desk.staged().await, 48);
+    rig.node().start().await;
+    for (n, handle) in handles {
+        assert_eq!(handle.timeout(2 * PATIENCE).await.unwrap(), 2 * n);
+    }
+    eventually("the table is empty", async || desk.staged().await == 0).await;
+    shutdown.drain();
+    running.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_was_away_is_read_again() {
+    let Some(mut desk) = Desk::open(Kind::Postgres).await else { return };
+    let rig = Rig::start().await;
+    let app = App::connect(desk.config(&rig, RelayIn::Worker)).await.unwrap();
+    let shutdown = Shutdown::new();
+    let mut running = start(&app, &shutdown);
+    let before = desk.order(&app, 1, End::Commit).await;
+    assert_eq!(before.timeout(PATIENCE).await.unwrap(), 2);
+    desk.server.as_mut().unwrap().restart().await;
+    let again = Desk::again(&desk).await;
+    let after = again.order(&app, 2, End::Commit).await;
+    assert_eq!(after.timeout(PATIENCE).await.unwrap(), 4);
+    shutdown.drain();
+    running.join_next().await.unwrap().unwrap();
+}
+
+/// Staging does not need the broker, and says so where a result would.
+#[tokio::test]
+async fn the_configuration_of_who_only_stages_needs_no_outbox() {
+    let desk = Desk::open(Kind::Sqlite).await.unwrap();
+    let rig = Rig::start().await;
+    let app = App::connect(Config::from(rig.url())).await.unwrap();
+    assert!(app.relay().is_none());
+    desk.order(&app, 1, End::Commit).await;
+    assert_eq!(desk.staged().await, 1);
+}
