@@ -1,5 +1,6 @@
 //! Brings a workflow into the form that can be sent: nothing nested that need not be.
 
+use super::freeze::set_last;
 use super::read::BadCanvas;
 use super::{Canvas, Chord, Group, on_each};
 use crate::protocol::{Signature, Value};
@@ -120,7 +121,7 @@ pub(super) fn give_option(canvas: &mut Canvas, name: &str, value: Value) -> Resu
             Canvas::Group(Group { id, .. }) | Canvas::Chord(Chord { id, .. }) => {
                 *id = id.take().or_else(|| value.as_str().map(str::to_owned));
             }
-            other => set_final_id(other, &value),
+            other => set_last(other, name, &value),
         },
         "chord" | "group_id" | "group_index" => match canvas {
             Canvas::Chain(steps) => give_to(steps.last_mut(), name, &value)?,
@@ -174,22 +175,6 @@ fn give_to<'a>(
     value: &Value,
 ) -> Result<(), BadCanvas> {
     tasks.into_iter().try_for_each(|task| give_option(task, name, value.clone()))
-}
-
-/// Gives the task that has the workflow's result this id, unless it has one.
-pub(super) fn set_final_id(canvas: &mut Canvas, id: &Value) {
-    match canvas {
-        Canvas::Task(task) => drop(task.options.insert("task_id".to_owned(), id.clone())),
-        Canvas::Chain(steps) => on_last(steps, |step| set_final_id(step, id)),
-        Canvas::Chord(chord) => set_final_id(&mut chord.body, id),
-        Canvas::Group(_) => {}
-    }
-}
-
-fn on_last(steps: &mut [Canvas], change: impl FnOnce(&mut Canvas)) {
-    if let Some(last) = steps.last_mut() {
-        change(last);
-    }
 }
 
 fn signatures(value: Value) -> Result<Vec<Signature>, BadCanvas> {

@@ -1,6 +1,6 @@
 //! What follows a task: after its success, its failure, and when it is replaced.
 
-use super::arrange::{arranged, gathered, set_final_id};
+use super::arrange::{arranged, gathered};
 use super::freeze::set_last;
 use super::options::{take_list, take_one, take_text};
 use super::plan::Planner;
@@ -151,7 +151,7 @@ impl Ended<'_> {
         let mut canvas = gathered(arranged(by));
         canvas = callbacks.iter().fold(canvas, Canvas::link);
         canvas = errbacks.iter().fold(canvas, Canvas::link_error);
-        set_final_id(&mut canvas, &headers.id.as_str().into());
+        set_last(&mut canvas, "task_id", &headers.id.as_str().into());
         let option = |text: &Option<String>| text.as_deref().map(Value::from);
         let settings = [
             ("group_id", option(&headers.group)),

@@ -192,13 +192,12 @@ impl Planner {
         given: Option<&Raw>,
     ) -> Result<(), BadCanvas> {
         let Chord { id, header, body } = chord;
-        let body = with_tail(*body, tail)?;
+        let mut body = with_tail(*body, tail)?;
         if header.is_empty() {
             let nothing = Raw::new(Format::Json, &b"[]"[..]);
             return self.resend(body, Steps::default(), Some(&nothing));
         }
         let group_id = id.unwrap_or_default();
-        let mut body = body;
         self.freeze(&mut body);
         let members = header.len() as u64;
         let body = self.body(body, &group_id, members);

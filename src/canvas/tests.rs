@@ -521,3 +521,27 @@ fn who_waits_for_a_chain_knows_what_comes_before() {
     assert_eq!(before.parent().unwrap().last(), [&"b".into()]);
     assert_eq!(before.parent().unwrap().parent().unwrap().last(), [&"a".into()]);
 }
+
+/// A Celery task that replaces itself over rpc passes its caller's queue on this way.
+#[test]
+fn a_task_that_names_who_wants_its_result_keeps_the_name() {
+    let named = Signature::new("b").option("reply_to", "theirs");
+    let plan = send(chain([Signature::new("a"), named.clone()]), "ours");
+    let first = &plan.messages[0];
+    let rest = first.embed.chain.clone().into_signatures().unwrap();
+    assert_eq!(first.reply_to.as_deref(), Some("ours"));
+    assert_eq!(rest[0].option_text("reply_to"), Some("theirs"));
+    assert_eq!(send(named.into(), "ours").messages[0].reply_to.as_deref(), Some("theirs"));
+}
+
+#[test]
+fn the_next_step_answers_where_the_chain_is_waited_for_and_callbacks_answer_nobody() {
+    let headers = Headers::new("x", "X".into());
+    let mut chain = Steps::default();
+    chain.extend([Signature::new("next")]);
+    let embed = Embed { callbacks: vec![Signature::new("then")], chain, ..Embed::default() };
+    let ended = Ended { headers: &headers, reply_to: Some("caller") };
+    let plan = ended.succeeded(embed, &value(1)).unwrap();
+    let answers = plan.messages.iter().map(|it| (it.task.as_str(), it.reply_to.as_deref()));
+    assert_eq!(answers.collect::<Vec<_>>(), [("then", None), ("next", Some("caller"))]);
+}

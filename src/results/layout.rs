@@ -1,6 +1,7 @@
 //! The header of a chord that holds groups: whose result stands where in the body's argument.
 //!
-//! Only Celery writes one: a header of ours has one task per member. It is kept as `{"result": TUPLE}`, where a task is `[[id, parent], null]` and a group
+//! Only Celery writes one: a header of ours has one task per member. It is kept as
+//! `{"result": TUPLE}`, where a task is `[[id, parent], null]` and a group
 //! `[[id, parent], [TUPLE, ...]]`.
 
 use super::Part;

@@ -16,6 +16,8 @@ mod chord;
 mod document;
 #[cfg(feature = "redis")]
 mod layout;
+#[cfg(any(feature = "redis", feature = "postgres"))]
+mod losses;
 mod open;
 mod purge;
 #[cfg(feature = "redis")]

@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use crate::ids::TaskId;
-use crate::protocol::StoredResult;
+use crate::protocol::{StoredResult, TaskState};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -138,7 +138,10 @@ impl Watched {
 
     /// Tells a document to whoever watches its task.
     ///
-    /// What ends a task is not replaced by what came before its end and was only slower.
+    /// What ends a task is not replaced by what came before its end and was only slower, and a
+    /// success not by what a second run of it comes to: see [`ResultBackend::store`].
+    ///
+    /// [`ResultBackend::store`]: super::ResultBackend::store
     pub(crate) fn tell(&self, result: StoredResult) {
         let table = self.table();
         let Some(watchers) = table.tasks.get(&result.task_id) else {
@@ -147,7 +150,9 @@ impl Watched {
         };
         watchers.sender.send_if_modified(|latest| {
             let is_news = latest.as_deref().is_none_or(|known| {
-                *known != result && (result.state.is_ready() || !known.state.is_ready())
+                let is_open = !known.state.is_ready();
+                let may_end_otherwise = known.state != TaskState::Success;
+                *known != result && (is_open || (result.state.is_ready() && may_end_otherwise))
             });
             if is_news {
                 *latest = Some(Arc::new(result));
@@ -247,7 +252,7 @@ impl Drop for Followed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Format, TaskState};
+    use crate::protocol::Format;
 
     fn document(state: &TaskState) -> StoredResult {
         let text = format!(r#"{{"status": "{state}", "result": 1, "task_id": "t"}}"#);
@@ -280,6 +285,7 @@ mod tests {
             (TaskState::Failure, TaskState::Failure),
             (TaskState::Started, TaskState::Failure),
             (TaskState::Success, TaskState::Success),
+            (TaskState::Failure, TaskState::Success),
         ] {
             watched.tell(document(&told));
             assert_eq!(watch.latest().unwrap().state, state);

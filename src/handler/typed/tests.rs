@@ -49,7 +49,7 @@ async fn supplied(
 
 #[derive(Debug, thiserror::Error)]
 #[error("no such user")]
-struct NoUser;
+struct NoUser(#[source] Option<std::io::Error>);
 
 #[derive(Debug, thiserror::Error)]
 #[error("mailing")]
@@ -60,8 +60,9 @@ async fn failing(how: String) -> anyhow::Result<()> {
     use anyhow::Context;
     match how.as_str() {
         "io" => Err(Mailing(std::io::Error::other("gone")).into()),
-        "user" => Err(NoUser).context("looking up"),
+        "user" => Err(NoUser(None)).context("looking up"),
         "discard" => Err(Discard::because("bounced").into()),
+        "both" => Err(NoUser(Some(std::io::Error::other("gone"))).into()),
         "letter" => Err(DeadLetter::because("nonsense").into()),
         _ => anyhow::bail!("something else"),
     }
@@ -239,7 +240,7 @@ async fn an_error_of_a_plain_function_is_named_after_the_type_that_its_message_n
     let set = TaskSet::new().handler(fetch);
     let policy = <Fetch as Task>::options().retry;
     let (io, user) = (std::any::type_name::<std::io::Error>(), std::any::type_name::<NoUser>());
-    for (how, kind) in [("io", io), ("user", user), ("other", "anyhow::Error")] {
+    for (how, kind) in [("io", io), ("user", user), ("both", user), ("other", "anyhow::Error")] {
         let error = error(call_in(&set, "img.fetch", json!([]), json!({"how": how})).await);
         assert_eq!(error.kind, kind);
         assert_eq!(policy.covers(&error.kind), how == "io", "{how}");

@@ -3,6 +3,7 @@
 use super::{Body, EMPTY_LIST};
 use crate::protocol::Format;
 use crate::protocol::format::{MessagePackReader, msgpack};
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 /// The positional arguments of a call that gives no others, one after the other.
@@ -58,10 +59,13 @@ impl ListReader<'_> {
         }
     }
 
-    /// Whether everything was read.
-    pub(crate) fn is_empty(&self) -> bool {
-        match &self.0 {
-            Source::MessagePack { left, .. } => *left == 0,
+    /// Whether everything was read, and nothing of it by the wrong type: one that does not read its
+    /// whole item leaves the decoder of MessagePack inside it.
+    pub(crate) fn is_read_whole(&mut self) -> bool {
+        match &mut self.0 {
+            Source::MessagePack { reader, left } => {
+                *left == 0 && IgnoredAny::deserialize(reader).is_err()
+            }
             Source::Json(rest) => *rest == b"]",
         }
     }
@@ -121,7 +125,7 @@ mod tests {
         while let Some(item) = list.take_next().ok()? {
             items.push(item);
         }
-        list.is_empty().then_some(items)
+        list.is_read_whole().then_some(items)
     }
 
     #[test]
@@ -152,7 +156,7 @@ mod tests {
             let body = body(format, &(1, 2), &());
             let mut list = body.list().unwrap();
             assert_eq!(list.take_next::<u8>(), Ok(Some(1)));
-            assert!(!list.is_empty());
+            assert!(!list.is_read_whole());
         }
         assert!(json_body("[[1, 36893488147419103232], {}, null]").list().is_none());
     }
@@ -169,6 +173,10 @@ mod tests {
 
     #[test]
     fn a_type_that_does_not_read_its_item_spoils_the_list() {
-        assert!(read::<Careless>(&body(Format::Json, &(1, 2), &())).is_none());
+        for format in [Format::Json, Format::MessagePack] {
+            assert!(read::<Careless>(&body(format, &(1, 2), &())).is_none(), "{format:?}");
+            // What is left of one item would be the next.
+            assert_eq!(read::<(u8, u8)>(&body(format, &[[1, 2, 3], [4, 5, 6]], &())), None);
+        }
     }
 }

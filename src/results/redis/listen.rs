@@ -4,8 +4,8 @@
 //! is made again with growing waits, and everything watched is subscribed to and asked for anew.
 
 use super::{TASK, key, read};
-use crate::backoff::Backoff;
 use crate::ids::TaskId;
+use crate::results::losses::{Losses, pings};
 use crate::results::{StoreError, Watched};
 use crate::store::PATIENCE;
 use crate::store::redis::{Redis, failed};
@@ -13,34 +13,17 @@ use futures::StreamExt;
 use redis::Msg;
 use redis::aio::PubSubSink;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
-use tracing::{info, warn};
+use tokio::time::timeout;
 
 /// How many tasks one command subscribes to or asks for.
 const CHUNK: usize = 500;
 
-/// How often a silent connection is asked whether it is there.
-const PING: Duration = Duration::from_secs(15);
-
-/// The waits between connections.
-const PAUSES: Backoff = Backoff {
-    first: Duration::from_millis(50),
-    factor: 2.0,
-    max: Duration::from_secs(5),
-    jitter: 0.5,
-};
-
 /// Tells `watched` what Redis tells. Never ends.
 pub(super) async fn listen(server: Redis, watched: Arc<Watched>) {
-    let mut losses = 0;
+    let mut losses = Losses::default();
     loop {
         let Err(error) = attend(&server, &watched, &mut losses).await;
-        watched.close();
-        let wait = PAUSES.random_wait(losses);
-        losses = losses.saturating_add(1);
-        warn!(%error, ?wait, "not listening for results, connecting again");
-        tokio::time::sleep(wait).await;
+        losses.wait(&error, &watched).await;
     }
 }
 
@@ -48,14 +31,12 @@ pub(super) async fn listen(server: Redis, watched: Arc<Watched>) {
 async fn attend(
     server: &Redis,
     watched: &Watched,
-    losses: &mut u32,
+    losses: &mut Losses,
 ) -> Result<std::convert::Infallible, StoreError> {
     let (sink, mut messages) = server.subscriber().await?.split();
     let mut line = Line { server, watched, sink };
     line.follow(&watched.open().begun).await?;
-    if std::mem::take(losses) > 0 {
-        info!("listening for results again");
-    }
+    losses.end();
     let mut ping = pings();
     loop {
         tokio::select! {
@@ -122,10 +103,4 @@ fn tell(watched: &Watched, message: &Msg) {
     if channel.starts_with(TASK) {
         watched.tell(read(channel, message.get_payload_bytes().to_vec()));
     }
-}
-
-fn pings() -> Interval {
-    let mut pings = interval(PING);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pings
 }

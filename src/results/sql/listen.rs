@@ -5,38 +5,20 @@
 
 use super::Tables;
 use super::statements::CHANNEL;
-use crate::backoff::Backoff;
 use crate::ids::TaskId;
+use crate::results::losses::{Losses, pings};
 use crate::results::{StoreError, Watched};
 use std::convert::Infallible;
-use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
-use tracing::{info, warn};
 
 /// How many tasks are looked for at once.
 const CHUNK: usize = 500;
 
-/// How often a silent connection is asked whether it is there.
-const PING: Duration = Duration::from_secs(15);
-
-/// The waits between connections.
-const PAUSES: Backoff = Backoff {
-    first: Duration::from_millis(50),
-    factor: 2.0,
-    max: Duration::from_secs(5),
-    jitter: 0.5,
-};
-
 /// Tells `watched` what is stored. Never ends.
 pub(super) async fn listen(tables: &Tables, watched: &Watched) {
-    let mut losses = 0;
+    let mut losses = Losses::default();
     loop {
         let Err(error) = attend(tables, watched, &mut losses).await;
-        watched.close();
-        let wait = PAUSES.random_wait(losses);
-        losses = losses.saturating_add(1);
-        warn!(%error, ?wait, "not listening for results, connecting again");
-        tokio::time::sleep(wait).await;
+        losses.wait(&error, watched).await;
     }
 }
 
@@ -44,16 +26,13 @@ pub(super) async fn listen(tables: &Tables, watched: &Watched) {
 async fn attend(
     tables: &Tables,
     watched: &Watched,
-    losses: &mut u32,
+    losses: &mut Losses,
 ) -> Result<Infallible, StoreError> {
     let not_here = || StoreError::permanent("this database tells nothing");
     let mut listener = tables.database.listen(CHANNEL).await?.ok_or_else(not_here)?;
     tell(tables, watched, &watched.open().begun).await?;
-    if std::mem::take(losses) > 0 {
-        info!("listening for results again");
-    }
-    let mut ping = interval(PING);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    losses.end();
+    let mut ping = pings();
     loop {
         tokio::select! {
             heard = listener.next() => {

@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    fn read(format: Format, args: &Value, kwargs: &Value) -> Result<(u64, String, u8), String> {
+    fn body(format: Format, args: &Value, kwargs: &Value) -> Body {
         let bytes = Body::encode(format, args, kwargs, &Embed::default()).unwrap();
         let content_type = Some(format.content_type().to_owned());
         let envelope = Envelope {
@@ -140,7 +140,11 @@ mod tests {
             headers: Headers::new("t", "1".into()),
             body: bytes.into(),
         };
-        let body = Body::parse(&envelope, &Limits::default()).unwrap();
+        Body::parse(&envelope, &Limits::default()).unwrap()
+    }
+
+    fn read(format: Format, args: &Value, kwargs: &Value) -> Result<(u64, String, u8), String> {
+        let body = body(format, args, kwargs);
         let given = Given::new(Mail::NAME, &body);
         let (read, bound) = (given.read::<Mail>(), given.read_bound::<Mail>());
         assert_eq!(read, bound, "the fast way and the way that explains itself differ");
@@ -206,5 +210,35 @@ mod tests {
         );
         let wrong = read(Format::MessagePack, &json!([1]), &json!({"template": 5})).unwrap_err();
         assert!(wrong.starts_with("argument `template`: "), "{wrong}");
+    }
+    /// Asks for its parameters from the last to the first.
+    struct Backwards;
+
+    impl Task for Backwards {
+        const NAME: &'static str = "backwards";
+        const PARAMS: &'static [Param] = &[Param::new("a", "u8"), Param::new("b", "u8")];
+        type Args = (u8, u8);
+        type Output = ();
+
+        fn options() -> TaskOptions {
+            TaskOptions::default()
+        }
+
+        fn write(_: &Self::Args) -> Written<'_> {
+            Written::Positional(Vec::new())
+        }
+
+        fn read<R: ReadArguments>(from: &mut R) -> Result<Self::Args, R::Error> {
+            let last = from.required(1)?;
+            Ok((from.required(0)?, last))
+        }
+    }
+
+    #[test]
+    fn arguments_are_not_exchanged_by_who_asks_for_them_in_another_order() {
+        for format in [Format::Json, Format::MessagePack] {
+            let body = body(format, &json!([1, 2]), &json!({}));
+            assert_eq!(Given::new("backwards", &body).read::<Backwards>(), Ok((1, 2)));
+        }
     }
 }

@@ -18,7 +18,7 @@ struct Listed<'a> {
 pub(super) fn read<T: Task>(body: &Body) -> Option<T::Args> {
     let mut listed = Listed { list: body.list()?, next: 0 };
     let args = T::read(&mut listed).ok()?;
-    listed.list.is_empty().then_some(args)
+    listed.list.is_read_whole().then_some(args)
 }
 
 impl Listed<'_> {
