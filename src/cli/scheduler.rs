@@ -46,11 +46,11 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
         super::schedule::list_files(global, &entries)?;
         return Ok(Exit::Done);
     }
-    let mut modes = vec![mode(global, arguments, &loaded, entries)?];
+    let modes = vec![mode(global, arguments, &loaded, entries)?];
     // The scheduler's own connection is bound to its leadership; staged tasks are sent by all.
     let relaying = relaying(config).await?;
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    modes.extend(relaying.as_ref().and_then(super::outbox::mode));
+    let modes = modes.into_iter().chain(relaying.as_ref().and_then(super::outbox::mode)).collect();
     let process = Process {
         name: "scheduler",
         ops: config.ops.clone(),

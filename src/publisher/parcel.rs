@@ -34,6 +34,10 @@ impl Prepared {
     /// # Errors
     ///
     /// When the task is to be the only one of its key, which is known only when it is sent.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        expect(dead_code, reason = "there is nothing to stage it in")
+    )]
     pub(crate) fn into_parcel(self) -> Result<(Parcel, Sent), SendError> {
         if self.claim.is_some() {
             return Err(UniqueError::Staged.into());

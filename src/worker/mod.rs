@@ -187,6 +187,7 @@ impl Worker {
         let mut beside = JoinSet::new();
         beside.spawn(self.collect_dead_letters(shutdown.clone()));
         beside.spawn(self.purge_results(shutdown.clone()));
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
         let mut relaying = self.relay_staged(&shutdown);
         let context = Arc::new(self.context(name.clone(), slots, shutdown));
         let (changes, mut changed) = mpsc::channel(CHANGES);
@@ -205,6 +206,7 @@ impl Worker {
         roster.run(&mut changed).await;
         drained.cancel();
         while remote.join_next().await.is_some() {}
+        #[cfg(any(feature = "postgres", feature = "sqlite"))]
         while relaying.join_next().await.is_some() {}
         debug!(finished = self.status.finished(), free = context.slots.free(), "drained");
         self.fall_silent(&context, telling).await;
@@ -322,13 +324,9 @@ impl Worker {
     }
 
     /// Sends what is staged, where this worker is to do so, until it drains.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     fn relay_staged(&mut self, shutdown: &Shutdown) -> JoinSet<()> {
-        let mut relaying = JoinSet::new();
-        #[cfg(any(feature = "postgres", feature = "sqlite"))]
-        if let Some(relay) = self.relay.take() {
-            relaying.spawn(relay.run(shutdown.clone()));
-        }
-        relaying
+        self.relay.take().map(|relay| relay.run(shutdown.clone())).into_iter().collect()
     }
 
     /// Removes expired results from stores that do not do it by themselves.

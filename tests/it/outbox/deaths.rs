@@ -2,10 +2,10 @@
 
 use super::desk::{Desk, End, Kind, double};
 use super::start;
-use crate::rig::{PATIENCE, Process, Rig, eventually};
+use crate::rig::{PATIENCE, Process, Proxy, Rig, eventually};
 use celeriac::app::App;
 use celeriac::config::Config;
-use celeriac::outbox::RelayIn;
+use celeriac::outbox::{RelayIn, Which};
 use celeriac::prelude::*;
 use celeriac::shutdown::Shutdown;
 use celeriac::topology::Topology;
@@ -213,4 +213,62 @@ async fn the_configuration_of_who_only_stages_needs_no_outbox() {
     assert!(app.relay().is_none());
     desk.order(&app, 1, End::Commit).await;
     assert_eq!(desk.staged().await, 1);
+}
+
+/// A relay whose way to the broker is held by the test, in a process to be killed.
+async fn relay_through(rig: &Rig, proxy: &Proxy, file: &str) -> Process {
+    let mut relay =
+        rig.celeriac(&["scheduler"], &file.replace("{url}", &rig.url_through(proxy))).await;
+    relay.until("sending what is staged").await;
+    relay
+}
+
+/// Killed with a batch claimed of which the broker has nothing, and then with one that the broker has,
+/// confirmed, and the relay has not heard of it.
+async fn a_relay_killed_within_a_batch_leaves_it_to_others(kind: Kind) {
+    let Some(desk) = Desk::open(kind).await else { return };
+    let rig = Rig::start().await;
+    let app = App::connect(desk.config(&rig, RelayIn::None)).await.unwrap();
+    declare(&app).await;
+    let file = desk.file("scheduler", "batch = 50\nlease = \"4s\"");
+    let proxy = rig.proxy().await;
+    let mut relay = relay_through(&rig, &proxy, &file).await;
+    proxy.freeze();
+    for n in 0..50 {
+        desk.stage(&app, double(n).id(format!("task-{n}-"))).await;
+    }
+    eventually("some are claimed", async || {
+        let entries = desk.outbox.list(Which::All, 100).await.unwrap();
+        entries.iter().any(|entry| entry.is_being_sent)
+    })
+    .await;
+    relay.kill().await;
+    assert_eq!(desk.staged().await, 50);
+    assert_eq!(rig.ready("default").await, 0);
+
+    let proxy = rig.proxy().await;
+    proxy.mute_after(b"task-49-");
+    let muted = file.replace("{url}", &rig.url_through(&proxy));
+    let mut relay = rig.celeriac(&["scheduler"], &muted).await;
+    proxy.until_muted().await;
+    eventually("the broker has it", async || rig.ready("default").await >= 50).await;
+    relay.kill().await;
+    assert!(desk.staged().await > 0, "what is not known to be confirmed is not forgotten");
+
+    let mut relay = rig.celeriac(&["scheduler"], &file).await;
+    eventually("all are sent", async || desk.staged().await == 0).await;
+    relay.kill().await;
+    let arrived = arrived(&rig, 50).await;
+    assert_eq!(arrived.len(), 50);
+    assert!(arrived["task-49-"] >= 2, "it was sent again, with its id: {arrived:?}");
+}
+
+#[tokio::test]
+async fn a_relay_killed_within_a_batch_leaves_it_to_others_in_postgres() {
+    a_relay_killed_within_a_batch_leaves_it_to_others(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_relay_killed_within_a_batch_leaves_it_to_others_in_sqlite() {
+    a_relay_killed_within_a_batch_leaves_it_to_others(Kind::Sqlite).await;
 }
