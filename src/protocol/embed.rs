@@ -2,9 +2,10 @@
 
 use super::list::map_into;
 use super::scan::{Items, Kind, Span};
-use super::{DecodeError, EncodeError, Format, Limits, Raw, Signature, Steps};
+use super::{Bytes, DecodeError, EncodeError, Format, Limits, Raw, Signature, Steps};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
+use std::ops::Range;
 
 /// The tasks that follow this one. Nothing by default.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,11 +29,11 @@ impl Embed {
             && self.chord.is_none()
     }
 
-    /// Reads the map that `raw` holds.
-    pub(super) fn read(raw: &Raw) -> Result<Self, DecodeError> {
+    /// Reads what was found in a body.
+    pub(super) fn read(format: Format, body: &Bytes, found: &[Found]) -> Result<Self, DecodeError> {
         let mut embed = Self::default();
-        for (entry, span) in entries(raw) {
-            let value = Raw::new(raw.format(), raw.bytes().slice(span.range));
+        for Found { entry, range } in found {
+            let value = Raw::new(format, body.slice(range.clone()));
             match entry {
                 Entry::Callbacks => embed.callbacks = or_nothing("embed.callbacks", &value)?,
                 Entry::Errbacks => embed.errbacks = or_nothing("embed.errbacks", &value)?,
@@ -41,22 +42,6 @@ impl Embed {
             }
         }
         Ok(embed)
-    }
-
-    /// Whether something stands in the map that `raw` holds, readable or not.
-    pub(super) fn has_something(raw: &Raw) -> bool {
-        entries(raw).iter().any(|(_, span)| {
-            let is_empty = || {
-                let value = &raw.bytes()[span.range.clone()];
-                let items = Items::open(raw.format(), value, Limits::DEEPEST);
-                matches!(items.map(|items| items.map(|mut items| items.next())), Ok(Ok(Ok(None))))
-            };
-            match span.kind {
-                Kind::Null => false,
-                Kind::List => !is_empty(),
-                _ => true,
-            }
-        })
     }
 
     #[cfg(test)]
@@ -89,7 +74,14 @@ impl Embed {
     }
 }
 
-/// What an embed has names for.
+/// A part of an embed that says something, readable or not, and where in the body it lies.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    entry: Entry,
+    range: Range<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
 enum Entry {
     Callbacks,
     Errbacks,
@@ -109,17 +101,31 @@ impl Entry {
     }
 }
 
-/// The entries of a map that passed a scan before, as far as they mean something.
-fn entries(raw: &Raw) -> Vec<(Entry, Span)> {
-    let mut entries = Vec::new();
-    if let Ok(Ok(mut items)) = Items::open(raw.format(), raw.bytes(), Limits::DEEPEST) {
-        while let (Ok(Some(key)), Ok(Some(value))) = (items.next(), items.next()) {
-            let name = raw.format().decode::<String>(&raw.bytes()[key.range]);
-            entries
-                .extend(name.ok().and_then(|name| Entry::named(&name)).map(|name| (name, value)));
+/// What stands in the embed that lies in `range` of a body that passed a scan.
+pub(super) fn find(format: Format, body: &[u8], range: Range<usize>) -> Vec<Found> {
+    let (start, bytes) = (range.start, &body[range]);
+    let mut found = Vec::new();
+    let Ok(Ok(mut items)) = Items::open(format, bytes, Limits::DEEPEST) else { return found };
+    while let (Ok(Some(key)), Ok(Some(value))) = (items.next(), items.next()) {
+        let name = format.decode::<String>(&bytes[key.range]).unwrap_or_default();
+        if let Some(entry) = Entry::named(&name)
+            && !is_nothing(format, bytes, &value)
+        {
+            let range = start + value.range.start..start + value.range.end;
+            found.push(Found { entry, range });
         }
     }
-    entries
+    found
+}
+
+/// Celery writes null for what is not there, others an empty list.
+fn is_nothing(format: Format, bytes: &[u8], value: &Span) -> bool {
+    let list = || Items::open(format, &bytes[value.range.clone()], Limits::DEEPEST);
+    match value.kind {
+        Kind::Null => true,
+        Kind::List => list().is_ok_and(|list| list.is_ok_and(|mut list| list.next() == Ok(None))),
+        _ => false,
+    }
 }
 
 fn or_nothing<T: Default + DeserializeOwned>(place: &str, value: &Raw) -> Result<T, DecodeError> {

@@ -12,7 +12,7 @@ pub use list::{ListReader, Unread};
 
 use super::compression::decompress;
 use super::scan::{Fault, Items, Kind, Span};
-use super::{Bytes, DecodeError, Embed, Envelope, Format, Limits, Raw, Unreadable, Value};
+use super::{Bytes, DecodeError, Embed, Envelope, Format, Limits, Unreadable, Value, embed};
 use json::to_json;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
@@ -27,7 +27,7 @@ pub struct Body {
     args: Part,
     kwargs: Part,
     embed: Part,
-    is_followed: bool,
+    follows: Vec<embed::Found>,
 }
 
 /// One part: where it lies, and whether it holds a number that cannot be read exactly.
@@ -76,9 +76,12 @@ impl Body {
             return Err(shape("body", WHOLE, "a longer list"));
         }
         items.finish().map_err(at("body"))?;
-        let mut body = Self { format, bytes, args, kwargs, embed, is_followed: false };
-        body.is_followed = body.has_embed();
-        Ok(body)
+        let nothing: [&[u8]; 3] = [b"{}", CELERY_NOTHING, &[0x80]];
+        let follows = match nothing.contains(&&bytes[embed.range.clone()]) {
+            true => Vec::new(),
+            false => embed::find(format, &bytes, embed.range.clone()),
+        };
+        Ok(Self { format, bytes, args, kwargs, embed, follows })
     }
 
     /// How the body is encoded.
@@ -149,14 +152,7 @@ impl Body {
 
     /// Whether something follows the task. `true` also when that cannot be read.
     pub fn is_followed(&self) -> bool {
-        self.is_followed
-    }
-
-    fn has_embed(&self) -> bool {
-        let nothing: [&[u8]; 3] = [b"{}", CELERY_NOTHING, &[0x80]];
-        let embed = self.bytes.slice(self.embed.range.clone());
-        !nothing.contains(&&embed[..])
-            && (self.embed.odd.is_some() || Embed::has_something(&Raw::new(self.format, embed)))
+        self.embed.odd.is_some() || !self.follows.is_empty()
     }
 
     /// What follows the task.
@@ -165,13 +161,10 @@ impl Body {
     ///
     /// When a signature is not one.
     pub fn embed(&self) -> Result<Embed, DecodeError> {
-        if self.embed.is_null {
-            return Ok(Embed::default());
-        }
-        let bytes = self.bytes.slice(self.embed.range.clone());
+        let range = &self.embed.range;
         match self.embed.odd {
-            Some(at) => Err(self.odd_number("embed", &bytes, at - self.embed.range.start)),
-            None => Embed::read(&Raw::new(self.format, bytes)),
+            Some(at) => Err(self.odd_number("embed", &self.bytes[range.clone()], at - range.start)),
+            None => Embed::read(self.format, &self.bytes, &self.follows),
         }
     }
 
