@@ -32,6 +32,7 @@ pub(super) struct QueueLoop {
     pub(super) start: Start,
     /// How many deliveries came while the last handful gathered.
     pub(super) handful: u32,
+    pub(super) calm: Calm,
 }
 
 /// Where an attempt begins.
@@ -87,6 +88,10 @@ pub(super) struct Pace {
     pub(super) most: u16,
 }
 
+/// How many looks in a row found that a smaller prefetch would do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Calm(u32);
+
 /// What the pace of a queue follows from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PaceRule {
@@ -103,6 +108,10 @@ const MOST_AHEAD: u16 = 250;
 
 /// How often the pace is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// After so many looks in a row the prefetch comes down: another burst may follow the last, and for
+/// each change the consumer is taken away and brought back.
+const CALM: u32 = 10;
 
 /// How long the broker may take to say how many messages wait, at most.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -142,7 +151,7 @@ impl QueueLoop {
                         self.watch_out(&delivery);
                         self.begin(delivery, &processes, &mut settling);
                         if since_look >= LOOK_AFTER * u32::from(self.deliveries.prefetch()) {
-                            self.adapt(since_look, looked.elapsed());
+                            self.adapt(since_look, looked.elapsed(), processes.len());
                             (since_look, looked) = (0, Instant::now());
                         }
                     }
@@ -153,7 +162,7 @@ impl QueueLoop {
                     let (queue, prefetch) = (self.deliveries.queue(), self.deliveries.prefetch());
                     self.context.status.turned(queue, consuming, prefetch);
                     self.pace = self.rule.pace(self.context.slots.size());
-                    self.adapt(since_look, looked.elapsed());
+                    self.adapt(since_look, looked.elapsed(), processes.len());
                     (since_look, looked) = (0, Instant::now());
                 }
                 _ = watch.tick(), if !self.watchdog.is_zero() => {
@@ -239,17 +248,22 @@ impl QueueLoop {
 
     /// Prefetches more when tasks are short: then the way to the broker is what costs time. Long
     /// tasks are prefetched one per slot, so that other workers and urgent tasks are not kept
-    /// waiting behind them.
-    fn adapt(&mut self, started: u32, within: Duration) {
+    /// waiting behind them: at once when so many are `here` that some wait, else after a while.
+    fn adapt(&mut self, started: u32, within: Duration, here: usize) {
         let rate = f64::from(started) / within.as_secs_f64().max(0.001);
         self.start = match rate {
             FLOOD.. => Start::Together,
             RUSH.. => Start::Here,
             _ => Start::Beside,
         };
-        if self.stage == Stage::Full && self.deliveries.is_consuming() {
-            self.set_prefetch(self.pace.wanted(self.deliveries.prefetch(), started, within));
+        if self.stage == Stage::Cautious || !self.deliveries.is_consuming() {
+            return;
         }
+        let now = self.deliveries.prefetch();
+        let wanted = self.pace.wanted(now, started, within);
+        let some_wait = here > usize::from(self.pace.slots);
+        let prefetch = self.calm.prefetch(now, wanted, some_wait);
+        self.set_prefetch(prefetch);
     }
 
     /// Consumes anew when the queue has messages, this consumer is there, and nothing arrives.
@@ -313,9 +327,31 @@ impl Pace {
     }
 }
 
+impl Calm {
+    /// The prefetch from now on: `wanted` at once if it is more, or if some messages `wait` here that
+    /// others might have.
+    fn prefetch(&mut self, now: u16, wanted: u16, some_wait: bool) -> u16 {
+        self.0 = if wanted < now { self.0 + 1 } else { 0 };
+        if wanted > now || some_wait || self.0 >= CALM { wanted } else { now }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prefetch_goes_up_at_once_and_comes_down_late_unless_somebody_waits() {
+        let mut calm = Calm::default();
+        assert_eq!(calm.prefetch(4, 128, false), 128);
+        for _ in 0..2 {
+            assert!((1..CALM).all(|_| calm.prefetch(128, 4, false) == 128));
+            assert_eq!(calm.prefetch(128, 128, false), 128, "a burst");
+        }
+        assert_eq!(calm.prefetch(128, 4, true), 4, "long tasks among short ones");
+        assert!((2..CALM).all(|_| calm.prefetch(128, 4, false) == 128));
+        assert_eq!(calm.prefetch(128, 4, false), 4);
+    }
 
     #[test]
     fn prefetch_grows_for_short_tasks_and_returns_to_one_per_slot_for_long_ones() {
