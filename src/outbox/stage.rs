@@ -15,7 +15,7 @@ const ROWS: usize = 500;
 /// A connection of yours on which tasks can be staged: in the transaction that is open on it, or each
 /// at once if there is none.
 ///
-/// A `Transaction`, `PgConnection` or `SqliteConnection` of [`sqlx`](super::sqlx) 0.9. Others are not
+/// A `Transaction`, `PgConnection` or `SqliteConnection` of [`sqlx`] 0.9. Others are not
 /// possible.
 pub trait Staging: sealed::Staging + Send {}
 
