@@ -250,6 +250,16 @@ impl Rate {
     }
 }
 
+/// A rate per second, in the largest unit in which it is a whole number.
+pub(crate) fn format_rate(per_second: f64) -> String {
+    let is_whole = |number: f64| number >= 0.5 && (number - number.round()).abs() < 1e-6;
+    let per = [(1.0, 's'), (60.0, 'm'), (3600.0, 'h')];
+    match per.iter().find(|(seconds, _)| is_whole(per_second * seconds)) {
+        Some((seconds, unit)) => format!("{}/{unit}", (per_second * seconds).round()),
+        None => format!("{per_second}/s"),
+    }
+}
+
 impl FromStr for Rate {
     type Err = String;
 

@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, OrExit, failed};
 use super::global::Global;
-use super::output::Row;
+use super::output::{Row, as_text};
 use super::send;
 use crate::control::{Answers, Arguments, Caller, Recipients, Reply};
 use anyhow::anyhow;
@@ -21,6 +21,7 @@ Examples:
   celeriac inspect active -d worker@web1            what runs there now
   celeriac inspect query_task 1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11
   celeriac inspect registered max_retries
+  celeriac inspect policy mail.send                 its retries and limits, and who says so
   celeriac inspect stats -o json
 
 Over AMQP nobody knows which workers there are: one that is too busy to answer a ping, and sends no
@@ -30,7 +31,7 @@ pub(crate) struct Inspect {
     #[arg(value_enum)]
     question: Question,
 
-    /// What it is about: ids for query_task, attributes for registered
+    /// What it is about: ids for query_task, attributes for registered, tasks for policy
     #[arg(value_name = "ARGUMENT")]
     arguments: Vec<String>,
 
@@ -95,6 +96,8 @@ enum Question {
     QueryTask,
     /// The tasks that can run, with these attributes
     Registered,
+    /// How these tasks are treated: retries, limits, queue, and what in code or files says so
+    Policy,
     /// The ids that are revoked
     Revoked,
     /// The queues that are consumed
@@ -341,6 +344,11 @@ fn item(value: &Value) -> String {
 
 fn flatten(name: &str, value: &Value, lines: &mut Vec<String>) {
     match value {
+        Value::Object(map)
+            if map.len() == 2 && map.contains_key("from") && map.contains_key("value") =>
+        {
+            lines.push(format!("{name} = {} ({})", as_text(&map["value"]), as_text(&map["from"])));
+        }
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
                 let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
@@ -367,9 +375,10 @@ impl Question {
         let rest = match self {
             Self::QueryTask => Some("ids"),
             Self::Registered => Some("taskinfoitems"),
+            Self::Policy => Some("task_name"),
             _ => None,
         };
-        let needed = usize::from(self == Self::QueryTask);
+        let needed = usize::from(matches!(self, Self::QueryTask | Self::Policy));
         Takes { method: method(&self), named: &[], needed, rest }
     }
 }

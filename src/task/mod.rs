@@ -16,8 +16,8 @@ pub use rate_key::RateKeyError;
 pub(crate) use rate_key::{check_rate_key, rate_key};
 pub use retry::RetryPolicy;
 pub use settings::{
-    Acknowledge, BackoffTable, HttpSettings, Method, ProgramSettings, Reply, RequestBody, Retries,
-    Stdin, TaskSettings, Tasks,
+    Acknowledge, BackoffTable, HttpSettings, Method, PolicyLine, ProgramSettings, Reply,
+    RequestBody, Retries, Source, Stdin, TaskSettings, Tasks,
 };
 pub use typed::{
     Argument, ArgumentError, Erased, Given, Message, Param, ReadArguments, Task, Written, dotted,

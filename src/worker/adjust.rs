@@ -37,7 +37,7 @@ impl Limits {
             clock,
         };
         if let Some(per_second) = options.rate {
-            limits.set_rate(per_second, shown(per_second));
+            limits.set_rate(per_second, units::format_rate(per_second));
         }
         limits.set_times(options.soft_limit, options.time_limit);
         limits
@@ -116,20 +116,6 @@ fn time(nanos: &AtomicU64) -> Option<Duration> {
     }
 }
 
-/// A rate in the largest unit in which it is a whole number.
-fn shown(per_second: f64) -> String {
-    let per = [(1.0, 's'), (60.0, 'm'), (3600.0, 'h')];
-    let whole = per.iter().find(|(seconds, _)| is_whole(per_second * seconds));
-    match whole {
-        Some((seconds, unit)) => format!("{}/{unit}", (per_second * seconds).round()),
-        None => format!("{per_second}/s"),
-    }
-}
-
-fn is_whole(number: f64) -> bool {
-    number >= 0.5 && (number - number.round()).abs() < 1e-6
-}
-
 /// A rate as Celery writes it: `"10/m"`, `"5"` or 5 per second. `None` is no limit.
 ///
 /// # Errors
@@ -168,7 +154,7 @@ mod tests {
         for text in ["abc", "-1", "5/d", "nan", "inf/s", "1/", "/"] {
             assert!(read_rate(text).is_err(), "{text}");
         }
-        let shown = [10.0, 1.5, 5.0 / 3600.0, 0.1].map(shown);
+        let shown = [10.0, 1.5, 5.0 / 3600.0, 0.1].map(units::format_rate);
         assert_eq!(shown, ["10/s", "90/m", "5/h", "6/m"]);
     }
 

@@ -15,7 +15,7 @@ use crate::publisher::Publisher;
 use crate::results::{Reporting, ResultBackend};
 use crate::security::Security;
 use crate::shutdown::Shutdown;
-use crate::task::{Isolation, TaskOptions, Tasks};
+use crate::task::{Isolation, PolicyLine, TaskOptions, Tasks};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -61,6 +61,8 @@ pub(super) struct Context {
 pub(super) struct Known {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) options: TaskOptions,
+    /// What its options are, and who says so.
+    pub(super) policy: Vec<PolicyLine>,
     /// Its rate and time limits, which may be changed.
     pub(super) limits: Limits,
     /// How many attempts have begun.
@@ -78,8 +80,8 @@ impl Known {
         clock: &Arc<dyn Clock>,
     ) -> Self {
         let limits = Limits::new(&options, Arc::clone(clock));
-        let (started, on_thread) = Default::default();
-        Self { handler, options, limits, started, on_thread, hides_arguments: false }
+        let (policy, started, on_thread) = Default::default();
+        Self { handler, options, policy, limits, started, on_thread, hides_arguments: false }
     }
 }
 
@@ -114,7 +116,8 @@ pub(super) fn known_tasks(
         };
         let known = Known::new(handler, options, clock);
         let hides_arguments = registered.hides_arguments;
-        Some((name.to_owned(), Arc::new(Known { hides_arguments, ..known })))
+        let policy = tasks.policy(name, &registered.options);
+        Some((name.to_owned(), Arc::new(Known { policy, hides_arguments, ..known })))
     });
     known.collect()
 }

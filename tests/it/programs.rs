@@ -21,12 +21,17 @@ async fn worker(rig: &Rig, tasks: &str) -> Process {
     worker
 }
 
+/// What a command prints that ends well.
+async fn said(rig: &Rig, arguments: &[&str]) -> String {
+    let mut command = Process::celeriac(arguments, rig.folder());
+    let status = command.ended(PATIENCE).await;
+    assert!(status.success(), "{}", command.output());
+    command.output()
+}
+
 /// Calls a task from the command line, to its result.
 async fn call(rig: &Rig, arguments: &[&str]) -> String {
-    let mut call = Process::celeriac(&[&["call"], arguments].concat(), rig.folder());
-    let status = call.ended(PATIENCE).await;
-    assert!(status.success(), "{}", call.output());
-    call.output()
+    said(rig, &[&["call"], arguments].concat()).await
 }
 
 #[tokio::test]
@@ -49,6 +54,37 @@ async fn a_table_in_the_configuration_is_a_task() {
     let named = ["--kwargs", r#"{"name": "ann"}"#];
     assert!(call(&rig, &[&["greet"], &named[..]].concat()).await.contains("hello ann"));
     assert!(call(&rig, &[&["push"], &named[..]].concat()).await.contains("pushed"));
+}
+
+#[tokio::test]
+async fn a_worker_says_how_it_treats_a_task_and_who_said_so() {
+    let rig = Rig::start().await;
+    let tasks = "[tasks]\nretries = 5\nrate = \"10/s\"\n\
+                 [tasks.greet]\nexec = [\"echo\"]\ntime_limit = \"1m\"\n";
+    let _worker = worker(&rig, tasks).await;
+    let policy = ["inspect", "policy", "greet"];
+    let before = said(&rig, &policy).await;
+    for line in [
+        "greet.retries = 5 ([tasks])",
+        "greet.rate = 10/s ([tasks])",
+        "greet.time_limit = 1m ([tasks.\"greet\"])",
+        "greet.ack = late (default)",
+    ] {
+        assert!(before.contains(line), "{line} is not in\n{before}");
+    }
+    said(&rig, &["control", "rate_limit", "greet", "90/m"]).await;
+    said(&rig, &["control", "time_limit", "greet", "5", "60"]).await;
+    let after = said(&rig, &policy).await;
+    for line in [
+        "greet.rate = 90/m (remote control)",
+        "greet.soft_limit = 5s (remote control)",
+        "greet.time_limit = 1m ([tasks.\"greet\"])",
+    ] {
+        assert!(after.contains(line), "{line} is not in\n{after}");
+    }
+    let mut unknown = Process::celeriac(&["inspect", "policy", "grete"], rig.folder());
+    assert_eq!(unknown.ended(PATIENCE).await.code(), Some(3));
+    assert!(unknown.output().contains("no task grete is registered here"), "{}", unknown.output());
 }
 
 #[tokio::test]

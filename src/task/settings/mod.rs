@@ -1,10 +1,12 @@
 //! `[tasks]` and `[tasks."NAME"]`: how tasks run, and tasks that are programs or HTTP calls.
 
 mod http;
+mod policy;
 mod program;
 mod retries;
 
 pub use http::{HttpSettings, Method, Reply, RequestBody};
+pub use policy::{PolicyLine, Source};
 pub use program::{ProgramSettings, Stdin};
 pub use retries::{BackoffTable, Retries};
 

@@ -5,8 +5,11 @@ use super::super::context::Known;
 use super::Remote;
 use super::answer::{Answer, Given, ok, refused, texts};
 use super::info::{Arguments, Shown, State};
+use crate::task::{PolicyLine, Source};
+use crate::units::format_duration;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What Celery shows of tasks unless told otherwise.
 const SHOWN: [&str; 3] = ["exchange", "routing_key", "rate_limit"];
@@ -28,6 +31,7 @@ impl Remote {
             "scheduled" | "dump_schedule" => self.scheduled(),
             "query_task" => self.query(given),
             "registered" | "dump_tasks" => self.registered(given),
+            "policy" => self.policy(given),
             "revoked" | "dump_revoked" => Ok(json!(self.context.revoked.ids())),
             "active_queues" => Ok(self.context.status.shapes()),
             "stats" => Ok(self.stats()),
@@ -75,6 +79,18 @@ impl Remote {
         Ok(found.into())
     }
 
+    fn policy(&self, given: Given<'_>) -> Answer {
+        let names = given.texts("task_name")?;
+        let mut policies = Map::new();
+        for name in names {
+            let Some(known) = self.context.known(&name) else {
+                return refused(format!("no task {name} is registered here"));
+            };
+            policies.insert(name, policy(&known));
+        }
+        Ok(policies.into())
+    }
+
     fn registered(&self, given: Given<'_>) -> Answer {
         let items = given.value("taskinfoitems").and_then(texts).unwrap_or_default();
         let items: Vec<&str> = match items.is_empty() {
@@ -88,6 +104,28 @@ impl Remote {
         tasks.sort_by_key(|(name, _)| name.as_str());
         Ok(tasks.into_iter().map(|(name, known)| described(name, known, &items)).collect())
     }
+}
+
+/// The options of a task as they are in force, and who says so.
+fn policy(known: &Known) -> Value {
+    let limits = &known.limits;
+    let time = |limit: Option<Duration>| limit.map(format_duration);
+    let now = [
+        ("rate", limits.rate()),
+        ("soft_limit", time(limits.soft())),
+        ("time_limit", time(limits.hard())),
+    ];
+    let lines = known.policy.iter().map(|line| {
+        let mut line = line.clone();
+        if let Some((_, value)) = now.iter().find(|(option, _)| *option == line.option) {
+            let value = value.clone().unwrap_or_else(|| "none".to_owned());
+            if value != line.value {
+                line = PolicyLine { value, from: Source::Remote, ..line };
+            }
+        }
+        (line.option.to_owned(), json!(line))
+    });
+    Value::Object(lines.collect())
 }
 
 /// A task with those of its attributes that are asked for and not null, in Celery's words.

@@ -24,7 +24,7 @@ async fn orders_until_it_dies() {
     let Ok(url) = std::env::var(DYING) else { return };
     let pool = celeriac::outbox::sqlx::SqlitePool::connect(&url).await.unwrap();
     let app = App::in_memory();
-    for n in 0_i64.. {
+    for n in 0..i64::MAX {
         let mut transaction = pool.begin().await.unwrap();
         celeriac::outbox::sqlx::query("INSERT INTO orders (n) VALUES ($1)")
             .bind(n)

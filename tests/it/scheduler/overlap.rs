@@ -26,7 +26,7 @@ exec = ["sh", "-c", "echo begins >> log; sleep 1.2; echo ends >> log"]
     stop(worker).await;
     let lines = lines();
     let pairs: Vec<&str> = lines.lines().collect();
-    assert!(pairs.chunks_exact(2).all(|pair| pair == ["begins", "ends"]), "{lines}");
+    assert!(pairs.as_chunks().0.iter().all(|pair| *pair == ["begins", "ends"]), "{lines}");
 }
 
 const STOPPED: &str = r#"
