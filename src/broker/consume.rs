@@ -446,21 +446,21 @@ async fn try_open(up: &Up, consume: &Consume, prefetch: u16) -> Result<Open, lap
 async fn start(line: &Line, consume: &Consume, prefetch: u16) -> Result<Consumer, lapin::Error> {
     let every = consume.acks.every.clamp(1, usize::from(prefetch / 2).max(1));
     line.every.store(every, Ordering::Relaxed);
+    line.channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     let tag = format!("{}-{}", consume.tag, uuid::Uuid::new_v4().simple());
-    let limited = line.channel.basic_qos(prefetch, BasicQosOptions::default());
-    let started = line.channel.basic_consume(
-        consume.queue.as_str().into(),
-        tag.as_str().into(),
-        BasicConsumeOptions::default(),
-        consume.stream.map(StreamStart::arguments).unwrap_or_default(),
-    );
-    let ((), consumer) = tokio::try_join!(biased; limited, started)?;
-    Ok(consumer)
+    line.channel
+        .basic_consume(
+            consume.queue.as_str().into(),
+            tag.as_str().into(),
+            BasicConsumeOptions::default(),
+            consume.stream.map(StreamStart::arguments).unwrap_or_default(),
+        )
+        .await
 }
 
 /// Puts another consumer in the place of `old` on the same channel. `None` when the channel or its
-/// connection is gone. Everything is asked for at once, in order: each answer takes as long as the
-/// queue is busy.
+/// connection is gone. One after the other: when all is asked for at once, the broker keeps both
+/// consumers, and hands messages to one that nobody reads.
 async fn replace(
     line: Arc<Line>,
     old: lapin::types::ShortString,
@@ -468,8 +468,8 @@ async fn replace(
     prefetch: u16,
 ) -> Option<Open> {
     let replacing = async {
-        let cancelled = line.channel.basic_cancel(old, BasicCancelOptions::default());
-        tokio::try_join!(biased; cancelled, start(&line, consume, prefetch))
+        line.channel.basic_cancel(old, BasicCancelOptions::default()).await?;
+        start(&line, consume, prefetch).await
     };
     let started = tokio::select! {
         biased;
@@ -477,7 +477,7 @@ async fn replace(
         started = replacing => started,
     };
     match started {
-        Ok(((), consumer)) => Some(Open::new(line, consumer)),
+        Ok(consumer) => Some(Open::new(line, consumer)),
         Err(error) => {
             debug!(%error, "consumer not replaced, opening another channel");
             None

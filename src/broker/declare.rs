@@ -158,7 +158,13 @@ impl Broker {
             let connection = self.connection().await?;
             let channel = open(&connection).await?;
             let declared = declare_queue(&channel, queue).await;
-            declared.map_err(|error| refusal(&error, queue.object()))?;
+            declared.map_err(|error| match refusal(&error, queue.object()) {
+                // Another connection is just making it, and it is not there yet.
+                DeclareError::Missing(_) if queue.declare => {
+                    DeclareError::Interrupted(error.to_string())
+                }
+                refused => refused,
+            })?;
             close(&channel).await;
             Ok(())
         })

@@ -65,13 +65,14 @@ async fn declare(app: &App) {
 
 /// Which tasks are in the queue `default`, and how often; awaits that so many different ones are.
 async fn arrived(rig: &Rig, count: usize) -> BTreeMap<String, u32> {
+    // Asked before all of it is on its way to us.
+    let ready = rig.ready("default").await;
     let (connection, channel) = rig.channel().await;
     let options = lapin::options::BasicConsumeOptions { no_ack: true, ..Default::default() };
     let mut consumer = channel
         .basic_consume("default".into(), "".into(), options, Default::default())
         .await
         .unwrap();
-    let ready = rig.ready("default").await;
     let mut arrived = BTreeMap::new();
     let mut messages = 0;
     let reading = async {
@@ -260,7 +261,8 @@ async fn a_relay_killed_within_a_batch_leaves_it_to_others(kind: Kind) {
     relay.kill().await;
     let arrived = arrived(&rig, 50).await;
     assert_eq!(arrived.len(), 50);
-    assert!(arrived["task-49-"] >= 2, "it was sent again, with its id: {arrived:?}");
+    // Which of them depends on how long the relay had until it was killed.
+    assert!(arrived.values().any(|times| *times >= 2), "sent again, with their ids: {arrived:?}");
 }
 
 #[tokio::test]
