@@ -459,8 +459,9 @@ async fn start(line: &Line, consume: &Consume, prefetch: u16) -> Result<Consumer
 }
 
 /// Puts another consumer in the place of `old` on the same channel. `None` when the channel or its
-/// connection is gone. One after the other: when all is asked for at once, the broker keeps both
-/// consumers, and hands messages to one that nobody reads.
+/// connection is gone. One after the other: with all three requests on their way at once, a quorum
+/// queue was seen to count the old consumer too, for a minute, as it does while that one has
+/// unacknowledged messages.
 async fn replace(
     line: Arc<Line>,
     old: lapin::types::ShortString,
