@@ -183,9 +183,12 @@ impl Consumption {
     }
 
     fn consuming(&mut self, open: Open) {
-        // Replacing the set ends the flusher of the channel before.
-        self.flusher = JoinSet::new();
-        self.flusher.spawn(Arc::clone(&open.line).flush_in_time());
+        // The flusher of a channel may just be waiting for the time of what is due on it.
+        if !self.line.as_ref().is_some_and(|line| Arc::ptr_eq(line, &open.line)) {
+            // Replacing the set ends the flusher of the channel before.
+            self.flusher = JoinSet::new();
+            self.flusher.spawn(Arc::clone(&open.line).flush_in_time());
+        }
         self.line = Some(Arc::clone(&open.line));
         self.state = State::Consuming(open);
     }
@@ -459,8 +462,7 @@ async fn start(line: &Line, consume: &Consume, prefetch: u16) -> Result<Consumer
 }
 
 /// Puts another consumer in the place of `old` on the same channel. `None` when the channel or its
-/// connection is gone. One after the other: with all three requests on their way at once, a quorum
-/// queue was seen to count the old consumer too, for a minute, as it does while that one has
+/// connection is gone. A quorum queue counts the old consumer, too, while that one has
 /// unacknowledged messages.
 async fn replace(
     line: Arc<Line>,

@@ -17,7 +17,11 @@ use tokio::time::timeout;
 const MESSAGES: usize = 3_000;
 
 async fn connected(rig: &Rig) -> Broker {
-    let settings = BrokerSettings { url: rig.url().as_str().into(), ..BrokerSettings::default() };
+    connected_to(rig.url().as_str()).await
+}
+
+async fn connected_to(url: &str) -> Broker {
+    let settings = BrokerSettings { url: url.into(), ..BrokerSettings::default() };
     Broker::connect(&settings, 1_000).await.unwrap()
 }
 
@@ -122,6 +126,28 @@ async fn what_is_acknowledged_while_the_prefetch_changes_and_it_stops_is_done() 
     until_settled(&rig).await;
     broker.close().await;
 }
+
+/// The time of the acknowledgement has not come when the consumer is replaced.
+#[tokio::test]
+async fn an_acknowledgement_that_waits_is_sent_although_the_prefetch_changes() {
+    let rig = Rig::start().await;
+    let _filled = filled(&rig, QueueKind::Quorum, 1).await;
+    let proxy = rig.proxy().await;
+    let broker = connected_to(&rig.url_through(&proxy)).await;
+    let acks = AckPolicy { every: 50, within: Duration::from_millis(200) };
+    let mut deliveries = broker.consume(Consume { acks, ..consume("many", 8) });
+    let delivery = next(&mut deliveries).await;
+    proxy.mute_after(BASIC_ACK);
+    delivery.settle.ack();
+    deliveries.set_prefetch(16);
+    tokio::select! {
+        more = deliveries.next() => panic!("{more:?}"),
+        () = proxy.until_muted() => {}
+    }
+}
+
+/// The class and the method of an acknowledgement in its frame.
+const BASIC_ACK: &[u8] = &[0, 60, 0, 80];
 
 /// A stream closes the connection of whoever gives something back to it.
 #[tokio::test]
