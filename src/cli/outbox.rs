@@ -3,9 +3,13 @@
 use super::exit::{Exit, OrExit, failed};
 use super::global::Global;
 use super::mode::Mode;
+use super::noted::Noted;
 use super::output::{self, Row, counted, plain, seconds};
+use super::person;
 use crate::app::App;
+use crate::broker::Broker;
 use crate::config::Config;
+use crate::ids::TaskId;
 use crate::ops::{Check, Health};
 use crate::outbox::{Entry, Outbox, Status, Which, Whose};
 use crate::results::Backend;
@@ -14,6 +18,13 @@ use crate::store::StoreError;
 use anyhow::anyhow;
 use prometheus_client::collector::Collector;
 use serde_json::json;
+use std::time::Duration;
+
+/// How long the broker is waited for, to have in the audit what is done.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// So many tasks are named in the audit.
+const NAMED: usize = 1000;
 
 /// Look after tasks that are staged in a database: make the table, list, retry, discard
 #[derive(Debug, clap::Args)]
@@ -69,7 +80,7 @@ Examples:
   celeriac outbox discard --failing    all that could not be sent
 
 Nothing keeps them: the archive of dead letters does not have them. What a relay is just sending stays.
-Exit code 4 when there is none.")]
+Who did it is in the monitor's audit, if the broker is there. Exit code 4 when there is none.")]
     Discard(Choice),
 }
 
@@ -82,6 +93,13 @@ struct Choice {
     /// All that could not be sent
     #[arg(long, conflicts_with = "ids")]
     failing: bool,
+}
+
+/// What is done with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Retry,
+    Discard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -132,16 +150,8 @@ pub(super) async fn run(global: &Global, arguments: &Arguments) -> anyhow::Resul
             Ok(Exit::Done)
         }
         Command::List { failing, limit } => list(global, *failing, *limit).await,
-        Command::Retry(choice) => {
-            let outbox = open(global)?;
-            let act = async |whose: &Whose| outbox.retry(whose).await;
-            each(global, choice, ("retried", "retried"), act).await
-        }
-        Command::Discard(choice) => {
-            let outbox = open(global)?;
-            let act = async |whose: &Whose| outbox.discard(whose).await;
-            each(global, choice, ("discarded", "discarded"), act).await
-        }
+        Command::Retry(choice) => choice.each(global, Verb::Retry).await,
+        Command::Discard(choice) => choice.each(global, Verb::Discard).await,
     }
 }
 
@@ -164,41 +174,120 @@ async fn list(global: &Global, failing: bool, limit: u32) -> anyhow::Result<Exit
     Ok(Exit::Done)
 }
 
-/// Does something with each task that is meant, and says which they were.
-async fn each(
-    global: &Global,
-    choice: &Choice,
-    (key, word): (&str, &str),
-    act: impl AsyncFn(&Whose) -> Result<Vec<crate::ids::TaskId>, StoreError>,
-) -> anyhow::Result<Exit> {
-    let mut whose: Vec<Whose> =
-        choice.ids.iter().map(|id| Whose::Task(id.as_str().into())).collect();
-    if choice.failing {
-        whose.push(Whose::Failing);
+impl Verb {
+    /// What it is called in the audit.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Retry => "outbox retry",
+            Self::Discard => "outbox discard",
+        }
     }
-    let mut done = Vec::new();
-    for whose in &whose {
-        done.extend(act(whose).await.map_err(unreachable)?);
+
+    /// What the tasks are afterwards.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Retry => "retried",
+            Self::Discard => "discarded",
+        }
     }
-    if done.is_empty() {
-        let none = anyhow!("no such task is staged, or it is just being sent: see `outbox list`");
-        return Err(failed(Exit::NotFound, none));
+
+    async fn act(self, outbox: &Outbox, whose: &Whose) -> Result<Vec<TaskId>, StoreError> {
+        match self {
+            Self::Retry => outbox.retry(whose).await,
+            Self::Discard => outbox.discard(whose).await,
+        }
     }
-    for id in &done {
-        global.output.one(&json!({ "id": id, key: true }), &format!("{word} {id}"))?;
+}
+
+impl Choice {
+    /// Does something with each task that is meant, and says which they were.
+    async fn each(&self, global: &Global, verb: Verb) -> anyhow::Result<Exit> {
+        let config = configured(global)?;
+        let outbox = Outbox::open(&config.outbox.url).or_exit(Exit::Config)?;
+        let audit = audit(global, &config).await;
+        let mut done = Vec::new();
+        for whose in self.whose() {
+            done.extend(noted(audit.as_ref(), verb, &outbox, &whose).await.map_err(unreachable)?);
+        }
+        if let Some(broker) = audit {
+            broker.close().await;
+        }
+        if done.is_empty() {
+            let none =
+                anyhow!("no such task is staged, or it is just being sent: see `outbox list`");
+            return Err(failed(Exit::NotFound, none));
+        }
+        let word = verb.done();
+        for id in &done {
+            global.output.one(&json!({ "id": id, word: true }), &format!("{word} {id}"))?;
+        }
+        let missed = !self.failing && done.len() < self.ids.len();
+        Ok(if missed { Exit::Partly } else { Exit::Done })
     }
-    let missed = !choice.failing && done.len() < choice.ids.len();
-    Ok(if missed { Exit::Partly } else { Exit::Done })
+
+    fn whose(&self) -> Vec<Whose> {
+        if self.failing {
+            return vec![Whose::Failing];
+        }
+        self.ids.iter().map(|id| Whose::Task(id.as_str().into())).collect()
+    }
+}
+
+/// The broker, which keeps the audit. It is often away when somebody looks at an outbox, and what is
+/// asked for needs the database alone.
+async fn audit(global: &Global, config: &Config) -> Option<Broker> {
+    let connecting = Broker::connect(&config.broker, config.publisher.in_flight);
+    let broker = tokio::time::timeout(PATIENCE, connecting).await.ok().and_then(Result::ok);
+    if broker.is_none() {
+        global.note("not in the audit: the broker cannot be reached");
+    }
+    broker
+}
+
+/// Acts, which is in the audit before and after.
+async fn noted(
+    audit: Option<&Broker>,
+    verb: Verb,
+    outbox: &Outbox,
+    whose: &Whose,
+) -> Result<Vec<TaskId>, StoreError> {
+    let Some(broker) = audit else { return verb.act(outbox, whose).await };
+    let target = match whose {
+        Whose::Task(id) => id.as_str(),
+        Whose::Failing => "all that could not be sent",
+    };
+    let record =
+        Noted::begin(broker, &person::name(), (verb.action(), target), json!({})).await;
+    let acted = verb.act(outbox, whose).await;
+    let (outcome, detail) = match &acted {
+        Ok(ids) if ids.is_empty() => ("refused", "no such task, or it is being sent".to_owned()),
+        Ok(ids) => {
+            let named: Vec<&str> = ids.iter().take(NAMED).map(TaskId::as_str).collect();
+            let more = match ids.len() - named.len() {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            ("done", format!("{} {}{more}", verb.done(), named.join(" ")))
+        }
+        Err(error) => ("error", error.to_string()),
+    };
+    record.end(outcome, &[("outbox", outcome, &detail)]).await;
+    acted
 }
 
 /// The outbox of the configuration.
 fn open(global: &Global) -> anyhow::Result<Outbox> {
+    Outbox::open(&configured(global)?.outbox.url).or_exit(Exit::Config)
+}
+
+/// A configuration with an outbox.
+fn configured(global: &Global) -> anyhow::Result<Config> {
     let config = global.load(global.loader())?.config;
     if !config.outbox.is_set() {
         let unset = anyhow!("there is no outbox: set url in [outbox]");
         return Err(failed(Exit::Config, unset));
     }
-    Outbox::open(&config.outbox.url).or_exit(Exit::Config)
+    Ok(config)
 }
 
 fn unreachable(error: StoreError) -> anyhow::Error {

@@ -6,9 +6,10 @@ use crate::task::TaskOptions;
 use crate::topology::delay;
 use crate::units;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use tracing::warn;
 
 /// The limits of one task, as they are now.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Limits {
     /// In nanoseconds; zero is none.
     soft: AtomicU64,
     hard: AtomicU64,
+    /// Whether it was said that a rate key counts for nothing here.
+    has_warned: AtomicBool,
     clock: Arc<dyn Clock>,
 }
 
@@ -34,6 +37,7 @@ impl Limits {
             rate: watch::Sender::new(None),
             soft: AtomicU64::new(0),
             hard: AtomicU64::new(0),
+            has_warned: AtomicBool::new(false),
             clock,
         };
         if let Some(per_second) = options.rate {
@@ -46,6 +50,16 @@ impl Limits {
     /// Whether it may start as often as it likes.
     pub(super) fn is_unlimited(&self) -> bool {
         self.rate.borrow().is_none()
+    }
+
+    /// Says, once, that calls have a rate key although there is no rate that it could count for.
+    pub(super) fn warn_of_idle_key(&self, task: &str) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            warn!(
+                task.name = %task,
+                "called with a rate key, but the task has no rate: set `rate` in [tasks.\"{task}\"]"
+            );
+        }
     }
 
     /// Waits until one more may start, by the rate that is set then. Cancel safe.
@@ -172,6 +186,7 @@ mod tests {
         limits.set_rate(0.5, "30/m".to_owned());
         assert_eq!(limits.rate().as_deref(), Some("30/m"));
     }
+
     #[test]
     fn who_waits_for_a_key_waits_here_only_for_a_moment() {
         let clock = VirtualClock::starting_at(SystemTime::UNIX_EPOCH);

@@ -162,11 +162,12 @@ impl Attempt {
 
     /// What it counts for where its task has a rate, if not for the task.
     pub(super) fn keyed(&self) -> Option<Keyed<'_>> {
+        let key = rate_key(&self.headers)?;
         let turn = match self.counter(header::RATE_WAITS) {
             0 => Turn::First,
             _ => Turn::Again,
         };
-        rate_key(&self.headers).map(|key| Keyed { key, turn })
+        Some(Keyed { key, turn })
     }
 
     /// How long until the task may start; zero when it may.

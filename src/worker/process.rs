@@ -158,7 +158,11 @@ async fn slot(
     known: &Known,
     cx: &Context,
 ) -> Result<Slot, Outcome> {
-    if known.limits.is_unlimited()
+    let is_unlimited = known.limits.is_unlimited();
+    if is_unlimited && attempt.keyed().is_some() {
+        known.limits.warn_of_idle_key(&attempt.headers.task);
+    }
+    if is_unlimited
         && !cx.shutdown.is_draining()
         && cx.paused.is_current(generation)
         && !cx.paused.contains(&attempt.queue)

@@ -1,6 +1,6 @@
 //! Rates by key: a tenant's thousands keep nobody else waiting.
 
-use crate::rig::{PATIENCE, Rig, Running, add, config, eventually};
+use crate::rig::{Celery, PATIENCE, Process, Rig, Running, add, config, eventually};
 use celeriac::config::Config;
 use celeriac::handler::{Output, Registry};
 use celeriac::publisher::SendOptions;
@@ -87,4 +87,54 @@ async fn what_is_no_key_on_the_wire_counts_for_the_task() {
         assert_eq!(call.timeout(PATIENCE).await.unwrap(), 1);
     }
     worker.stop().await;
+}
+
+/// Sends with the key as a header, for two tenants; prints when all are sent.
+const SHOP: &str = r#"
+import os
+from celery import Celery
+from kombu import Exchange, Queue
+app = Celery(broker=os.environ["AMQP_URL"])
+default = Queue("default", Exchange(""), routing_key="default", no_declare=True)
+for key in ["acme"] * 5 + ["other"]:
+    headers = {"celeriac-rate-key": key}
+    app.send_task("mail", headers=headers, queue=default)
+print("that is all")
+"#;
+
+#[tokio::test]
+async fn a_key_from_celery_counts_as_one_of_ours() {
+    let Some(celery) = Celery::find() else { return };
+    let rig = Rig::start().await;
+    let runs = Runs::default();
+    let worker = Running::with(limited(&rig, "6/h"), registry(&runs)).await;
+    let mut shop = celery.run(SHOP, &rig.url(), rig.folder());
+    shop.until("that is all").await;
+    eventually("one of each to have run", async || runs.lock().unwrap().len() >= 2).await;
+    eventually("the rest to wait in the broker", async || {
+        let queue = rig.queue("default").await.unwrap();
+        (queue.ready, queue.unacknowledged) == (0, 0)
+    })
+    .await;
+    let mut keys: Vec<_> = runs.lock().unwrap().iter().map(|(key, ..)| key.clone()).collect();
+    keys.sort();
+    assert_eq!(keys, [r#"Some(Text("acme"))"#, r#"Some(Text("other"))"#]);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_counts_for_nothing_is_said_once() {
+    let rig = Rig::start().await;
+    let file = "[broker]\nurl = \"{url}\"\n[queues.default]\n[tasks.mail]\nexec = [\"true\"]\n";
+    let mut worker = rig.celeriac(&["worker"], file).await;
+    worker.until("ready worker=").await;
+    for _ in 0..3 {
+        let arguments = ["call", "mail", "--rate-key", "acme"];
+        let mut call = Process::celeriac(&arguments, rig.folder());
+        assert!(call.ended(PATIENCE).await.success(), "{}", call.output());
+    }
+    let said = worker.output();
+    let warned = said.matches("set `rate` in [tasks.\"mail\"]").count();
+    assert_eq!(warned, 1, "{said}");
+    worker.kill().await;
 }

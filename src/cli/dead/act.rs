@@ -3,10 +3,10 @@
 use super::super::exit::{Exit, failed};
 use super::super::global::Global;
 use super::super::output::{ask, say, say_errors};
+use super::super::person;
 use super::{find, open};
 use crate::archive::{Archive, DeadLetter, Done, Retries};
 use crate::broker::DeclareError;
-use crate::ids;
 use crate::units::Rate;
 use anyhow::anyhow;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -106,7 +106,7 @@ pub(super) async fn requeue(global: &Global, how: &Requeue) -> anyhow::Result<Ex
         rate: how.rate.map(Rate::per_second),
         retries: if how.keep_retries { Retries::Keep } else { Retries::Reset },
         queue: how.to.clone(),
-        by: whoami(),
+        by: person::name(),
     };
     let requeued = archive.requeue(&letters, &options, |done| tally.count(done, &bar)).await;
     bar.finish_and_clear();
@@ -133,7 +133,7 @@ pub(super) async fn discard(global: &Global, how: &Discard) -> anyhow::Result<Ex
         how.choice.confirm(&question, letters.len())?;
     }
     let bar = progress(global, "discard", letters.len());
-    archive.discard(&letters, &whoami(), |done| tally.count(done, &bar)).await;
+    archive.discard(&letters, &person::name(), |done| tally.count(done, &bar)).await;
     bar.finish_and_clear();
     app.close().await;
     tally.report(global, "discarded")
@@ -260,11 +260,4 @@ fn progress(global: &Global, verb: &'static str, length: usize) -> ProgressBar {
     ProgressBar::new(length as u64)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         .with_prefix(verb)
-}
-
-/// Who is noted as the one who did it.
-fn whoami() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    let user = user.unwrap_or_else(|_| format!("uid-{}", rustix::process::getuid().as_raw()));
-    format!("{user}@{}", ids::host())
 }

@@ -4,9 +4,9 @@
 //! default exchange. Nobody waiting there is no failure.
 //!
 //! The caller's end is an [`Inbox`], opened with the first task that is expected: one reply queue
-//! per client, whose documents are handed to whoever watches that task. The queue outlives a lost connection, so that results sent meanwhile
-//! are not missed, and the broker deletes it some minutes after the client has gone. A document
-//! that nobody watches is dropped at once: nothing piles up.
+//! per client, whose documents are handed to whoever watches that task. The queue outlives a lost
+//! connection, so that results sent meanwhile are not missed, and the broker deletes it some minutes
+//! after the client has gone. A document that nobody watches is dropped at once: nothing piles up.
 
 mod chords;
 

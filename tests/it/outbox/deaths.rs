@@ -246,6 +246,12 @@ async fn a_relay_killed_within_a_batch_leaves_it_to_others(kind: Kind) {
     relay.kill().await;
     assert_eq!(desk.staged().await, 50);
     assert_eq!(rig.ready("default").await, 0);
+    // So that the next has all of them in one batch.
+    eventually("the lease is over", async || {
+        let entries = desk.outbox.list(Which::All, 100).await.unwrap();
+        entries.iter().all(|entry| !entry.is_being_sent)
+    })
+    .await;
 
     let proxy = rig.proxy().await;
     proxy.mute_after(b"task-49-");
@@ -273,4 +279,61 @@ async fn a_relay_killed_within_a_batch_leaves_it_to_others_in_postgres() {
 #[tokio::test]
 async fn a_relay_killed_within_a_batch_leaves_it_to_others_in_sqlite() {
     a_relay_killed_within_a_batch_leaves_it_to_others(Kind::Sqlite).await;
+}
+
+/// A relay that is not run for longer than its lease, as a process that is frozen or a machine that
+/// sleeps, finds that another has its rows, and leaves them to it.
+async fn a_relay_that_was_frozen_leaves_its_rows_to_who_has_them(kind: Kind) {
+    const LEASE: Duration = Duration::from_secs(2);
+    let Some(desk) = Desk::open(kind).await else { return };
+    let rig = Rig::start().await;
+    let mut config = desk.config(&rig, RelayIn::None);
+    declare(&App::connect(config.clone()).await.unwrap()).await;
+    for n in 0..20 {
+        desk.stage(&App::in_memory(), double(n)).await;
+    }
+    let claimed = async || {
+        let entries = desk.outbox.list(Which::All, 100).await.unwrap();
+        entries.iter().all(|entry| entry.is_being_sent)
+    };
+    let (silent, slow) = (rig.proxy().await, rig.proxy().await);
+    config.broker.url = rig.url_through(&silent).as_str().into();
+    config.outbox.lease = LEASE;
+    let frozen = App::connect(config.clone()).await.unwrap();
+    silent.freeze();
+    let relay = frozen.relay().unwrap();
+    let mut flushing = Box::pin(relay.flush());
+    tokio::select! {
+        _ = &mut flushing => panic!("nothing can be sent"),
+        () = eventually("the first claims all", claimed) => {}
+    }
+    // From here on nobody polls it.
+    eventually("the lease is over", async || !claimed().await).await;
+    config.broker.url = rig.url_through(&slow).as_str().into();
+    config.outbox.lease = Duration::from_secs(60);
+    let awake = App::connect(config).await.unwrap();
+    slow.freeze();
+    let other = awake.relay().unwrap();
+    let mut sending = Box::pin(other.flush());
+    tokio::select! {
+        _ = &mut sending => panic!("nothing can be sent yet"),
+        () = eventually("the second claims all", claimed) => {}
+    }
+    let sent = flushing.await.map_or(0, |flushed| flushed.sent);
+    assert_eq!(sent, 0, "what it could not send in time, it gives back");
+    assert!(claimed().await, "and not what others have claimed meanwhile");
+    slow.thaw();
+    assert_eq!(sending.await.unwrap().sent, 20);
+    assert_eq!(desk.staged().await, 0);
+    assert_eq!(arrived(&rig, 20).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_relay_that_was_frozen_leaves_its_rows_to_who_has_them_in_postgres() {
+    a_relay_that_was_frozen_leaves_its_rows_to_who_has_them(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_was_frozen_leaves_its_rows_to_who_has_them_in_sqlite() {
+    a_relay_that_was_frozen_leaves_its_rows_to_who_has_them(Kind::Sqlite).await;
 }

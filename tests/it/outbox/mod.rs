@@ -1,15 +1,18 @@
 //! The transactional outbox: staged in PostgreSQL and SQLite, sent if and only if it is committed.
 
+mod audit;
 mod deaths;
 mod desk;
 mod rows;
 
+use crate::results::Store;
 use crate::rig::{PATIENCE, Rig, eventually};
 use celeriac::app::App;
 use celeriac::client::StageError;
-use celeriac::outbox::{InsertError, RelayIn, sqlx};
+use celeriac::outbox::{Flushed, InsertError, RelayIn, Which, Whose, sqlx};
 use celeriac::prelude::*;
 use celeriac::publisher::UniqueError;
+use celeriac::results::Backend;
 use celeriac::shutdown::Shutdown;
 use celeriac::testing::TestWorker;
 use desk::{Desk, End, Kind, double, total};
@@ -84,6 +87,70 @@ async fn workflows_are_staged_whole_in_postgres() {
 #[tokio::test]
 async fn workflows_are_staged_whole_in_sqlite() {
     workflows_are_staged_whole(Kind::Sqlite).await;
+}
+
+/// A relay begins the chord in the store before it sends its members.
+async fn a_chord_is_staged_whole(backend: Backend) {
+    let Some(store) = Store::start(backend).await else { return };
+    let desk = Desk::open(Kind::Sqlite).await.unwrap();
+    let rig = Rig::start().await;
+    let mut config = desk.config(&rig, RelayIn::Worker);
+    store.configure(&mut config);
+    let app = App::connect(config).await.unwrap();
+    let inner = |from: i64| group((from..from + 20).map(double)).then(total::partial());
+    let chord = desk.stage_flow(&app, group((0..100).map(double)).then(total::partial())).await;
+    let nested = desk.stage_flow(&app, group([inner(0), inner(100)]).then(total::partial())).await;
+    assert_eq!(desk.staged().await, 140);
+    let shutdown = Shutdown::new();
+    let mut running = start(&app, &shutdown);
+    assert_eq!(chord.timeout(PATIENCE).await.unwrap(), 9900);
+    assert_eq!(nested.timeout(PATIENCE).await.unwrap(), 4760);
+    shutdown.drain();
+    running.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_chord_is_staged_whole_over_redis() {
+    a_chord_is_staged_whole(Backend::Redis).await;
+}
+
+#[tokio::test]
+async fn a_chord_is_staged_whole_over_postgres() {
+    a_chord_is_staged_whole(Backend::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_chord_is_staged_whole_over_sqlite() {
+    a_chord_is_staged_whole(Backend::Sqlite).await;
+}
+
+/// It is put off like every row that cannot be sent, and the rest goes on.
+#[tokio::test]
+async fn a_chord_whose_store_is_away_waits_and_keeps_nobody_waiting() {
+    let Some(mut store) = Store::start(Backend::Redis).await else { return };
+    let desk = Desk::open(Kind::Sqlite).await.unwrap();
+    let rig = Rig::start().await;
+    let mut config = desk.config(&rig, RelayIn::None);
+    store.configure(&mut config);
+    let app = App::connect(config).await.unwrap();
+    let shutdown = Shutdown::new();
+    let mut running = start(&app, &shutdown);
+    let chord = desk.stage_flow(&app, group((0..3).map(double)).then(total::partial())).await;
+    let alone = desk.stage(&app, double(21)).await;
+    store.server().kill().await;
+    let relay = app.relay().unwrap();
+    assert_eq!(relay.flush().await.unwrap(), Flushed { sent: 1, failed: 3 });
+    let failing = desk.outbox.list(Which::Failing, 10).await.unwrap();
+    assert!(failing.iter().all(|entry| {
+        entry.error.as_ref().is_some_and(|error| error.contains("the chord is not begun"))
+    }));
+    store.server().start().await;
+    assert_eq!(alone.timeout(PATIENCE).await.unwrap(), 42);
+    assert_eq!(desk.outbox.retry(&Whose::Failing).await.unwrap().len(), 3);
+    assert_eq!(relay.flush().await.unwrap(), Flushed { sent: 3, failed: 0 });
+    assert_eq!(chord.timeout(PATIENCE).await.unwrap(), 6);
+    shutdown.drain();
+    running.join_next().await.unwrap().unwrap();
 }
 
 /// Nobody polls within the hour.

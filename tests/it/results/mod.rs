@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// A store to keep results in, for one test.
-struct Store {
+pub(crate) struct Store {
     backend: Backend,
     url: String,
     server: Option<Server>,
@@ -22,7 +22,7 @@ struct Store {
 
 impl Store {
     /// `None` when it is not installed, after saying so.
-    async fn start(backend: Backend) -> Option<Self> {
+    pub(crate) async fn start(backend: Backend) -> Option<Self> {
         let mut store = Self { backend, url: String::new(), server: None, _folder: None };
         match backend {
             Backend::Redis => store.server = Some(Server::redis().await?),
@@ -40,7 +40,7 @@ impl Store {
         Some(store)
     }
 
-    fn configure(&self, config: &mut Config) {
+    pub(crate) fn configure(&self, config: &mut Config) {
         config.results.backend = self.backend;
         config.results.url = self.url.as_str().into();
     }
@@ -56,7 +56,7 @@ impl Store {
         }
     }
 
-    fn server(&mut self) -> &mut Server {
+    pub(crate) fn server(&mut self) -> &mut Server {
         self.server.as_mut().expect("a store that is a server")
     }
 }
