@@ -224,6 +224,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_table_says_is_ascribed_to_it_and_nothing_else_is() {
+        let lines = [
+            ("queue", "\"mail\"", "mail"),
+            ("priority", "3", "3"),
+            ("retries", "4", "4"),
+            ("backoff", "\"2s..1m\"", "first 2s, factor 2, max 1m, jitter 0.5"),
+            ("retry_on", "[\"Timeout\"]", "Timeout"),
+            ("give_up_on", "[\"NoUser\"]", "NoUser"),
+            ("soft_limit", "\"5s\"", "5s"),
+            ("time_limit", "\"6s\"", "6s"),
+            ("expires", "\"7s\"", "7s"),
+            ("rate", "\"8/s\"", "8/s"),
+            ("ack", "\"early\"", "early"),
+            ("store_result", "false", "false"),
+            ("skip_finished", "true", "true"),
+            ("max_memory", "\"512 MiB\"", "512 MiB"),
+        ];
+        assert_eq!(lines.map(|(option, ..)| option), OPTIONS.map(|shown| shown.option));
+        for (option, written, shown) in lines {
+            let tasks: Tasks = toml::from_str(&format!("[t]\n{option} = {written}")).unwrap();
+            for line in tasks.policy("t", &TaskOptions::default()) {
+                if line.option == option {
+                    assert_eq!((line.value.as_str(), line.from), (shown, Source::Task("t".into())));
+                } else {
+                    assert_eq!(line.from, Source::Default, "{} by {option}", line.option);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn every_option_of_a_task_is_shown() {
         let shown: Vec<_> = OPTIONS.iter().map(|shown| shown.option).collect();
         // What only programs and HTTP calls have is said by `celeriac config show`.
