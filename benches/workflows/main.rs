@@ -139,7 +139,8 @@ fn config(url: &str, redis: &str, backend: Backend) -> Config {
     config
 }
 
-/// Celery's client measures and prints.
+/// Celery's client measures and prints: one for the chains, and one for the chords, because it hears
+/// of a chord's members until long after the chord.
 fn produce(
     python: &Path,
     url: &str,
@@ -148,15 +149,17 @@ fn produce(
     row: &'static str,
     times: &mut Times,
 ) -> Result<()> {
-    let mut command = celery(python, url, redis);
-    command.env("QUEUE", queue).arg("app.py");
-    command.args([ROUNDS.to_string(), STEPS.to_string(), MEMBERS.to_string()]);
-    let output = command.stderr(Stdio::inherit()).output().context("running Python")?;
-    ensure!(output.status.success(), "Celery's client failed");
-    for line in String::from_utf8(output.stdout)?.lines() {
-        let words: Vec<_> = line.split(' ').collect();
-        let [form, _, whole] = words[..] else { continue };
-        times.entry((row, form.to_owned())).or_default().push(whole.parse()?);
+    for (form, size) in [("chain", STEPS), ("chord", MEMBERS)] {
+        let mut command = celery(python, url, redis);
+        command.env("QUEUE", queue).args(["app.py", form]);
+        command.args([ROUNDS.to_string(), size.to_string()]);
+        let output = command.stderr(Stdio::inherit()).output().context("running Python")?;
+        ensure!(output.status.success(), "Celery's client failed");
+        for line in String::from_utf8(output.stdout)?.lines() {
+            let words: Vec<_> = line.split(' ').collect();
+            let [form, _, whole] = words[..] else { continue };
+            times.entry((row, form.to_owned())).or_default().push(whole.parse()?);
+        }
     }
     Ok(())
 }

@@ -256,8 +256,7 @@ async fn noted(
         Whose::Task(id) => id.as_str(),
         Whose::Failing => "all that could not be sent",
     };
-    let record =
-        Noted::begin(broker, &person::name(), (verb.action(), target), json!({})).await;
+    let record = Noted::begin(broker, &person::name(), (verb.action(), target), json!({})).await;
     let acted = verb.act(outbox, whose).await;
     let (outcome, detail) = match &acted {
         Ok(ids) if ids.is_empty() => ("refused", "no such task, or it is being sent".to_owned()),

@@ -1,16 +1,14 @@
 //! Staging calls and workflows in a transaction of a database, to be sent once it is committed.
 
-use super::workflow::awaited;
-use super::{Client, IN_FLIGHT, ResultHandle, TaskHandle, UNWANTED, WorkflowHandle};
+use super::workflow::expect_all;
+use super::{Client, ResultHandle, TaskHandle, UNWANTED, WorkflowHandle};
 use crate::canvas::{BadCanvas, BeginChord, Canvas, Ids, Origin, Shape, plan, prepare};
 use crate::ids::TaskId;
 use crate::outbox::{InsertError, NewRow, Staging};
 use crate::publisher::{Call, Flow, FlowError, SendError, SendOptions};
 use crate::results::{Expected, NewChord, NotKept, Watch};
 use crate::task::Task;
-use futures::StreamExt;
 use serde::Serialize;
-use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -117,7 +115,7 @@ impl Client {
         on: &mut impl Staging,
     ) -> Result<Staged<WorkflowHandle<T>>, StageError> {
         let (canvas, shape) = prepare(canvas.into(), Ids::Random)?;
-        let (watches, reply_to) = self.expect_all_staged(&shape).await;
+        let (watches, reply_to) = expect_all(&shape, |id| self.expect_staged(id)).await;
         let origin = Origin { reply_to, ..Origin::default() };
         let plan = plan(canvas, None, origin, Ids::Random)?;
         if !plan.chords.is_empty() && self.results.chords().is_none() {
@@ -139,15 +137,6 @@ impl Client {
     async fn expect_staged(&self, id: TaskId) -> Expected {
         let expected = tokio::time::timeout(PATIENCE, self.results.expect(id)).await;
         expected.unwrap_or_else(|_| Expected { watch: Watch::never(AWAY), reply_to: None })
-    }
-
-    async fn expect_all_staged(&self, shape: &Shape) -> (HashMap<TaskId, Watch>, Option<String>) {
-        let expect = |id: TaskId| async move { (id.clone(), self.expect_staged(id).await) };
-        let expected = futures::stream::iter(awaited(shape)).map(expect).buffered(IN_FLIGHT);
-        let expected: Vec<(TaskId, Expected)> = expected.collect().await;
-        let reply_to = expected.first().and_then(|(_, expected)| expected.reply_to.clone());
-        let watches = expected.into_iter().map(|(id, expected)| (id, expected.watch));
-        (watches.collect(), reply_to)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::protocol::{Format, Raw};
 use crate::publisher::{Flow, FlowError, SendError};
 use crate::results::{Expected, NewChord, StoreError, Watch};
 use futures::future::BoxFuture;
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::future::IntoFuture;
@@ -81,22 +81,13 @@ impl Client {
         canvas: impl Into<Canvas>,
     ) -> Result<WorkflowHandle<T>, ApplyError> {
         let (canvas, shape) = prepare(canvas.into(), Ids::Random)?;
-        let (watches, reply_to) = self.expect_all(&shape).await;
+        let (watches, reply_to) = expect_all(&shape, |id| self.results().expect(id)).await;
         let origin = Origin { reply_to, ..Origin::default() };
         let plan = plan(canvas, None, origin, Ids::Random)?;
         self.begin_all(plan.chords).await?;
         self.send_planned(plan.messages).await?;
         let (client, value) = (self.clone(), PhantomData);
         Ok(WorkflowHandle { shape, client, watches, value })
-    }
-
-    async fn expect_all(&self, shape: &Shape) -> (HashMap<TaskId, Watch>, Option<String>) {
-        let expect = |id: TaskId| async move { (id.clone(), self.results().expect(id).await) };
-        let expected = futures::stream::iter(awaited(shape)).map(expect).buffered(IN_FLIGHT);
-        let expected: Vec<(TaskId, Expected)> = expected.collect().await;
-        let reply_to = expected.first().and_then(|(_, expected)| expected.reply_to.clone());
-        let watches = expected.into_iter().map(|(id, expected)| (id, expected.watch));
-        (watches.collect(), reply_to)
     }
 
     async fn begin_all(&self, chords: Vec<BeginChord>) -> Result<(), ApplyError> {
@@ -189,14 +180,34 @@ impl<T: DeserializeOwned + 'static> IntoFuture for WorkflowHandle<T> {
     }
 }
 
-/// The tasks whose results may be asked for: those that have the workflow's, and the single steps
-/// before them.
-pub(super) fn awaited(shape: &Shape) -> Vec<TaskId> {
-    let mut ids: Vec<_> = shape.last().into_iter().cloned().collect();
+/// Prepares to hear of the tasks that have the workflow's result. Where results come to a queue of
+/// ours, and only once, also of the single steps before them; a store can be asked for those later.
+pub(super) async fn expect_all<F>(
+    shape: &Shape,
+    expect: impl Fn(TaskId) -> F,
+) -> (HashMap<TaskId, Watch>, Option<String>)
+where
+    F: Future<Output = Expected>,
+{
+    let expect = async |ids: Vec<&TaskId>| {
+        let expecting = ids.into_iter().map(|id| expect(id.clone()).map(|it| (id.clone(), it)));
+        futures::stream::iter(expecting).buffered(IN_FLIGHT).collect::<Vec<_>>().await
+    };
+    let mut expected = expect(shape.last()).await;
+    let reply_to = expected.first().and_then(|(_, expected)| expected.reply_to.clone());
+    if reply_to.is_some() {
+        expected.extend(expect(steps_before(shape)).await);
+    }
+    let watches = expected.into_iter().map(|(id, expected)| (id, expected.watch));
+    (watches.collect(), reply_to)
+}
+
+fn steps_before(shape: &Shape) -> Vec<&TaskId> {
+    let mut ids = Vec::new();
     let mut before = shape.parent();
     while let Some(step) = before {
         if let Shape::One { id, .. } = step {
-            ids.push(id.clone());
+            ids.push(id);
         }
         before = step.parent();
     }
