@@ -1,12 +1,14 @@
 //! A chain of 100 steps and a chord of 1,000 members, by Celery's own worker and by ours: the same
 //! RabbitMQ, the same Redis, one after the other in each round.
 //!
-//! `make bench-celery` runs it. Three rows: Celery's client and worker; Celery's client with our
-//! worker; our client and worker. The last also with nothing but RabbitMQ. Each time runs from
-//! before the first message is sent until the caller has the result; figures are medians.
+//! `make bench-celery` runs it. Celery's client and worker; Celery's client with our worker; our
+//! client and worker, also with nothing but RabbitMQ; and, of the chain, a bare lapin client that sends
+//! messages of the same sizes to itself. Each time runs from before the first message is sent until
+//! the caller has the result; figures are medians.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bare;
 #[path = "../runner/broker.rs"]
 #[allow(dead_code, reason = "the other benchmark reads more of it")]
 mod broker;
@@ -17,6 +19,7 @@ mod python;
 mod usage;
 
 use anyhow::{Context, Result, ensure};
+use bare::Bare;
 use broker::Broker;
 use celeriac::canvas::{chain, chord};
 use celeriac::config::Config;
@@ -36,6 +39,9 @@ use tokio::sync::Notify;
 const ROUNDS: usize = 5;
 const STEPS: i64 = 100;
 const MEMBERS: i64 = 1_000;
+
+/// The row of the bare client.
+const FLOOR: &str = "bare lapin, no worker";
 
 /// Seconds by row and form.
 type Times = BTreeMap<(&'static str, String), Vec<f64>>;
@@ -94,6 +100,11 @@ async fn main() -> Result<()> {
         worked?;
         measured?;
         app.close().await;
+    }
+    let mut bare = Bare::connect(&broker.url).await?;
+    for _ in 0..ROUNDS {
+        let taken = bare.chain(usize::try_from(STEPS)?).await?.as_secs_f64();
+        times.entry((FLOOR, "chain".to_owned())).or_default().push(taken);
     }
     report(&times);
     Ok(())
@@ -241,7 +252,7 @@ fn report(times: &Times) {
         "{:<32}{:>16}{:>9}{:>16}{:>9}",
         "", "chain of 100", "ratio", "chord of 1,000", "ratio"
     );
-    let rows = ["celery", "celery's client, our worker", "ours", "ours, RabbitMQ alone"];
+    let rows = ["celery", "celery's client, our worker", "ours", "ours, RabbitMQ alone", FLOOR];
     for row in rows {
         let mut line = format!("{row:<32}");
         for form in ["chain", "chord"] {

@@ -213,8 +213,10 @@ impl Choice {
             broker.close().await;
         }
         if done.is_empty() {
-            let none =
-                anyhow!("no such task is staged, or it is just being sent: see `outbox list`");
+            let none = match self.failing {
+                true => anyhow!("no staged task waits because it could not be sent"),
+                false => anyhow!("no such task is staged, or it is being sent: see `outbox list`"),
+            };
             return Err(failed(Exit::NotFound, none));
         }
         let word = verb.done();
