@@ -95,6 +95,7 @@ import os
 from celery import Celery
 from kombu import Exchange, Queue
 app = Celery(broker=os.environ["AMQP_URL"])
+app.conf.broker_transport_options = {"confirm_publish": True}
 default = Queue("default", Exchange(""), routing_key="default", no_declare=True)
 for key in ["acme"] * 5 + ["other"]:
     headers = {"celeriac-rate-key": key}
@@ -108,6 +109,8 @@ async fn a_key_from_celery_counts_as_one_of_ours() {
     let rig = Rig::start().await;
     let runs = Runs::default();
     let worker = Running::with(limited(&rig, "6/h"), registry(&runs)).await;
+    // Celery does not ask whether a queue took what it sends.
+    eventually("the queue", async || worker.status.is_consuming()).await;
     let mut shop = celery.run(SHOP, &rig.url(), rig.folder());
     shop.until("that is all").await;
     eventually("one of each to have run", async || runs.lock().unwrap().len() >= 2).await;
