@@ -17,14 +17,14 @@ const STEP: usize = 156;
 const QUEUE: &str = "bare";
 
 /// Two connections, as a worker has: one that publishes with confirms, one that consumes.
-pub struct Bare {
+pub(crate) struct Bare {
     publish: Channel,
     consumer: Consumer,
     _connections: [Connection; 2],
 }
 
 impl Bare {
-    pub async fn connect(url: &str) -> Result<Self> {
+    pub(crate) async fn connect(url: &str) -> Result<Self> {
         let connect = || Connection::connect(url, ConnectionProperties::default());
         let connections = [connect().await?, connect().await?];
         let publish = connections[0].create_channel().await?;
@@ -40,7 +40,7 @@ impl Bare {
 
     /// Publishes a message of each step's size, persistent and mandatory, when the one before has
     /// arrived. Confirms are awaited beside that, and everything is acknowledged at the end.
-    pub async fn chain(&mut self, steps: usize) -> Result<Duration> {
+    pub(crate) async fn chain(&mut self, steps: usize) -> Result<Duration> {
         let began = Instant::now();
         let mut confirms = FuturesUnordered::new();
         let mut last = None;

@@ -189,6 +189,24 @@ async fn what_cannot_be_sent_at_all_is_refused_before_it_is_sent() {
     app.close().await;
 }
 
+/// The broker closes the channel, and does not say for what.
+#[tokio::test]
+async fn a_message_that_breaks_every_channel_is_refused_long_before_the_deadline() {
+    let rig = Rig::alone_with("max_message_size = 65536").await;
+    let app = App::connect(config(&rig.url(), QueueKind::Classic)).await.unwrap();
+    let client = app.client();
+    let minute = Duration::from_secs(60);
+    client.send("task", &(1,), &(), within(minute)).await.unwrap();
+    let began = Instant::now();
+    let large = client.send("task", &("x".repeat(100_000),), &(), within(minute)).await;
+    let Err(SendError::Publish(PublishError::Refused(why))) = large else { panic!("{large:?}") };
+    assert!(why.contains("larger than"), "{why}");
+    assert!(began.elapsed() < minute / 2, "{:?}", began.elapsed());
+    client.send("task", &(2,), &(), within(minute)).await.unwrap();
+    assert_eq!(rig.ready("default").await, 2);
+    app.close().await;
+}
+
 /// However the connection is lost, an answer comes at the deadline, and it says what is known.
 #[tokio::test]
 async fn without_a_connection_the_caller_is_told_at_the_deadline() {

@@ -1,11 +1,13 @@
 //! Each form gives the value that it should, and each error goes where it should.
 
 use super::{call, math, plus, running, value};
-use crate::rig::{PATIENCE, Rig, Running, add, eventually};
+use crate::results::Store;
+use crate::rig::{PATIENCE, Rig, Running, add, config, eventually};
 use celeriac::canvas::{Canvas, chain, chord, chunks, group, map, starmap};
 use celeriac::client::ResultError;
 use celeriac::handler::{Output, TaskContext};
 use celeriac::protocol::{Signature, TaskState};
+use celeriac::results::Backend;
 use celeriac::topology::QueueKind;
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -112,6 +114,39 @@ async fn callbacks_are_given_the_result_and_errbacks_the_id() {
     eventually("one errback", async || notes.lock().unwrap().len() == 3).await;
     assert_eq!(notes.lock().unwrap()[2], json!(first.as_str()));
     running.stop().await;
+}
+
+/// Over rpc they come once, to who sent the chain; a store is asked.
+async fn the_steps_of_a_chain_tell_their_own_results(backend: Backend) {
+    let Some(store) = Store::start(backend).await else { return };
+    let rig = Rig::start().await;
+    let mut config = config(&rig.url(), QueueKind::Quorum);
+    store.configure(&mut config);
+    let running = Running::with(config, math()).await;
+    let canvas = chain([call("math.add", (1, 2)), plus(10), plus(100)]);
+    let handle = running.app.client().apply::<i64>(canvas).await.unwrap();
+    let second = handle.shape().parent().unwrap();
+    let first = second.parent().unwrap();
+    let [first, second] = [first, second].map(|step| handle.task::<i64>(step.last()[0]));
+    assert_eq!(handle.timeout(PATIENCE).await.unwrap(), 113);
+    assert_eq!(second.timeout(PATIENCE).await.unwrap(), 13);
+    assert_eq!(first.timeout(PATIENCE).await.unwrap(), 3);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_steps_of_a_chain_tell_their_own_results_over_rpc() {
+    the_steps_of_a_chain_tell_their_own_results(Backend::Rpc).await;
+}
+
+#[tokio::test]
+async fn the_steps_of_a_chain_tell_their_own_results_over_redis() {
+    the_steps_of_a_chain_tell_their_own_results(Backend::Redis).await;
+}
+
+#[tokio::test]
+async fn the_steps_of_a_chain_tell_their_own_results_over_sqlite() {
+    the_steps_of_a_chain_tell_their_own_results(Backend::Sqlite).await;
 }
 
 #[tokio::test]
