@@ -149,7 +149,7 @@ fn retry_or_bury(
     }
     let after = asked.flatten().unwrap_or_else(|| {
         let wait = policy.backoff.wait(retries, chance);
-        if policy.backoff.jitter > 0.0 { coarse(wait) } else { wait }
+        if policy.backoff.jitter * chance > 0.0 { coarse(wait) } else { wait }
     });
     Decision::Retry { after, error }
 }
@@ -246,6 +246,22 @@ mod tests {
         ] {
             assert_eq!(kind(decided(&outcome, 0, &policy)), expected);
         }
+    }
+
+    #[test]
+    fn only_a_wait_that_chance_made_up_is_rounded() {
+        let minute = Duration::from_secs(60);
+        let backoff = Backoff { first: minute, factor: 1.0, max: minute, jitter: 0.5 };
+        let policy = RetryPolicy { backoff, ..RetryPolicy::default() };
+        let failed = Outcome::Failed(Failure::Error(error()));
+        let after = |chance| {
+            let judging = Judging { retries: 0, policy: &policy, unknown_grace: GRACE, chance };
+            let Decision::Retry { after, .. } = decide(&failed, judging) else { panic!("no retry") };
+            after
+        };
+        assert_eq!(after(0.0), minute);
+        assert_eq!(after(0.1), coarse(Duration::from_secs(57)));
+        assert_ne!(after(0.1), Duration::from_secs(57));
     }
 
     #[test]
