@@ -87,6 +87,21 @@ pub enum AppError {
 impl App {
     /// Connects to the broker that a configuration, or a URL alone, names.
     ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # async fn example() -> anyhow::Result<()> {
+    /// use celeriac::config::Config;
+    /// use std::time::Duration;
+    ///
+    /// let app = App::connect("amqp://localhost").await?;
+    ///
+    /// let mut config = Config::from("amqps://rabbit.example.org/shop");
+    /// config.publisher.deadline = Duration::from_secs(5);
+    /// let shop = App::connect(config).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the broker cannot be reached now, or the result backend cannot be had. Later losses are
@@ -144,6 +159,17 @@ impl App {
     /// Connects to the broker that the configuration in this file names. Environment variables
     /// (`CELERIAC_BROKER_URL` and the like) win over the file.
     ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// # async fn example() -> anyhow::Result<()> {
+    /// let app = App::from_config("/etc/shop/celeriac.toml").await?;
+    /// welcome(42).send(&app).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the configuration has mistakes, or the broker cannot be reached now.
@@ -155,6 +181,18 @@ impl App {
     /// Connects to the broker that the environment and the files in the usual places name: see
     /// [`Loader::standard_files`].
     ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// #[tokio::main]
+    /// async fn main() -> anyhow::Result<()> {
+    ///     let app = App::from_env().await?;
+    ///     let signal = async { drop(tokio::signal::ctrl_c().await) };
+    ///     Ok(Worker::new(&app).register::<welcome>().run_until(signal).await?)
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the configuration has mistakes, or the broker cannot be reached now.
@@ -164,11 +202,34 @@ impl App {
     }
 
     /// The configuration.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::app::App;
+    /// # use celeriac::config::Config;
+    /// let mut config = Config::default();
+    /// config.worker.queues = vec!["mail".to_owned()];
+    /// let app = App::in_memory_with(config)?;
+    /// assert_eq!(app.config().worker.queues, ["mail"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn config(&self) -> &Config {
         &self.config
     }
 
     /// Sends tasks and waits for results.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().queue("default");
+    /// let sent = app.client().send("report.daily", &(42,), &(), options).await?;
+    /// assert_eq!(app.all_sent()[0].id(), &sent.id);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -189,11 +250,43 @@ impl App {
     }
 
     /// The broker.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// let app = App::in_memory();
+    /// welcome(42).send(&app).await?;
+    /// let queue = app.broker().depth("default").await?.expect("the queue is there");
+    /// assert_eq!((queue.ready, queue.consumers), (1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn broker(&self) -> &Broker {
         self.client.broker()
     }
 
     /// A worker that runs what is in `registry`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// use celeriac::handler::Registry;
+    ///
+    /// # let app = App::in_memory();
+    /// let mut registry = Registry::new();
+    /// tasks![add].add_to(&mut registry)?;
+    /// let worker = app.worker(registry); // with a broker: `.run(shutdown)`
+    /// let worker = TestWorker::of(&app, worker);
+    /// add(1, 2).send(&app).await?;
+    /// assert_eq!(worker.drain().await.of::<add>().succeeded(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn worker(&self, registry: Registry) -> Worker {
         let config = &self.config;
         let worker = Worker {
@@ -243,6 +336,20 @@ impl App {
     /// A scheduler of the schedules in the configuration and in code. It connects by itself when it
     /// runs, with a connection of its own.
     ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # async fn example(app: App) -> anyhow::Result<()> {
+    /// use celeriac::shutdown::Shutdown;
+    ///
+    /// let shutdown = Shutdown::new();
+    /// let running = tokio::spawn(app.scheduler()?.run(shutdown.clone()));
+    /// tokio::signal::ctrl_c().await?;
+    /// shutdown.drain();
+    /// running.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When a pattern in `[routes]` cannot be read, or the key in `[security]`.
@@ -252,6 +359,19 @@ impl App {
 
     /// What sends staged tasks, as `[outbox]` says; `None` when that names no database. A worker for
     /// which `[outbox] relay` is set has one of its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::app::App;
+    /// # use celeriac::config::Config;
+    /// let mut config = Config::default();
+    /// assert!(App::in_memory_with(config.clone())?.relay().is_none());
+    /// config.outbox.url = "sqlite:shop.db".into();
+    /// let relay = App::in_memory_with(config)?.relay().expect("a database is named");
+    /// # let _ = relay;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub fn relay(&self) -> Option<Relay> {
         let outbox = self.outbox.clone()?;
@@ -260,6 +380,18 @@ impl App {
     }
 
     /// Closes the connections in order.
+    ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// # async fn example() -> anyhow::Result<()> {
+    /// let app = App::connect("amqp://localhost").await?;
+    /// welcome(42).send(&app).await?;
+    /// app.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(&self) {
         if let Some(telling) = &self.telling {
             telling.end().await;
@@ -276,6 +408,23 @@ fn open_outbox(config: &Config) -> Result<Option<Outbox>, AppError> {
 }
 
 /// A scheduler of `entries`, which may change while it runs. It needs no [`App`].
+///
+/// ```no_run
+/// # async fn example() -> anyhow::Result<()> {
+/// use celeriac::config::Config;
+/// use celeriac::scheduler::{Entries, EntryErrors};
+/// use celeriac::shutdown::Shutdown;
+/// use std::time::SystemTime;
+/// use tokio::sync::watch;
+///
+/// let config = Config::from("amqp://localhost");
+/// let entries = Entries::of(&config.schedules, SystemTime::now()).map_err(EntryErrors)?;
+/// let (changes, entries) = watch::channel(entries);
+/// celeriac::app::scheduler(&config, entries)?.run(Shutdown::new()).await?;
+/// # drop(changes);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 ///
@@ -310,6 +459,16 @@ impl AsRef<Client> for App {
 
 impl Worker {
     /// A worker as the app's configuration wants it, without tasks yet.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).register::<welcome>().queues(["mail"]);
+    /// assert_eq!(worker.set.names(), ["mail.welcome"]);
+    /// assert_eq!(worker.settings.queues, ["mail"]);
+    /// ```
     pub fn new(app: &App) -> Self {
         app.worker(Registry::new())
     }

@@ -35,6 +35,17 @@ const UNWANTED: NotKept =
 const IN_FLIGHT: usize = 1000;
 
 /// Sends tasks and waits for results. Cloning is cheap; all clones share their connections.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::prelude::*;
+/// # let app = App::in_memory();
+/// let client: Client = app.client().clone();
+/// let sent = client.send("mail.welcome", &(42,), &(), SendOptions::default()).await?;
+/// assert_eq!(app.all_sent()[0].id(), &sent.id);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Client {
     publisher: Publisher,
@@ -42,6 +53,19 @@ pub struct Client {
 }
 
 /// One call of a task by name, for [`Client::send_all`].
+///
+/// ```
+/// use celeriac::client::NamedCall;
+/// use celeriac::publisher::SendOptions;
+///
+/// let call = NamedCall {
+///     task: "mail.welcome".to_owned(),
+///     args: (42, "short"),
+///     kwargs: (),
+///     options: SendOptions::default().priority(7),
+/// };
+/// # let _ = call;
+/// ```
 #[derive(Debug, Clone)]
 pub struct NamedCall<A, K = ()> {
     /// The task's name.
@@ -57,6 +81,21 @@ pub struct NamedCall<A, K = ()> {
 /// A task that was sent and whose result somebody may wait for.
 ///
 /// Dropping it forgets the result, not the task.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::prelude::*;
+/// # use celeriac::testing::TestWorker;
+/// # #[task(name = "shop.add")]
+/// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+/// # let app = App::in_memory();
+/// # let worker = TestWorker::new(&app).register::<add>();
+/// let handle: TaskHandle<i64> = add(1, 2).delay(&app).await?;
+/// worker.drain().await;
+/// assert_eq!(handle.await?, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TaskHandle<T = serde_json::Value> {
     sent: Sent,
@@ -109,11 +148,37 @@ pub enum ResultError {
 
 impl Client {
     /// A client that sends through `publisher` and hears of results through `results`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # use std::sync::Arc;
+    /// use celeriac::results::Nowhere;
+    ///
+    /// # let app = App::in_memory();
+    /// let client = Client::new(app.client().publisher().clone(), Arc::new(Nowhere));
+    /// let handle = add(1, 2).delay(&client).await?; // is sent
+    /// assert!(matches!(handle.await, Err(ResultError::NotKept { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(publisher: Publisher, results: Arc<dyn ResultBackend>) -> Self {
         Self { publisher, results }
     }
 
     /// Where results are kept.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let joins_chords = app.client().results().chords().is_some();
+    /// assert!(joins_chords);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn results(&self) -> &Arc<dyn ResultBackend> {
         &self.results
     }
@@ -121,6 +186,23 @@ impl Client {
     /// The result of a task by its id, also of one that another program sent long ago, for as long
     /// as its result is kept. With backend `rpc` only tasks of this client that are still waited
     /// for are known.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let handle = add(1, 2).delay(&app).await?;
+    /// let id = handle.id().clone();
+    /// worker.drain().await;
+    /// let sum: i64 = app.client().result(id).await?;
+    /// assert_eq!(sum, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn result<T>(&self, id: impl Into<TaskId>) -> ResultHandle<T> {
         let id = id.into();
         ResultHandle::new(id.clone(), self.results.watch(id), self.clone())
@@ -145,16 +227,52 @@ impl Client {
     }
 
     /// The publisher, for sending without a handle.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// let publisher = app.client().publisher();
+    /// publisher.send("shop.add", &(1, 2), &(), SendOptions::default()).await?;
+    /// assert_eq!(app.sent::<add>(), [(1, 2)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn publisher(&self) -> &Publisher {
         &self.publisher
     }
 
     /// The broker it is connected to.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// assert!(app.client().broker().is_connected());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn broker(&self) -> &Broker {
         self.publisher.broker()
     }
 
     /// Sends a task whose result nobody wants. Resolves when the broker has confirmed it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use std::collections::BTreeMap;
+    /// # let app = App::in_memory();
+    /// let kwargs = BTreeMap::from([("template", "short")]);
+    /// app.client().send("mail.welcome", &(42,), &kwargs, SendOptions::default()).await?;
+    /// let sent = &app.sent_named("mail.welcome")[0];
+    /// assert_eq!(sent.args::<(u64,)>()?, (42,));
+    /// assert_eq!(sent.headers.ignore_result, Some(true));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -170,6 +288,22 @@ impl Client {
     }
 
     /// Sends a task and gives the handle through which its result comes.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let client = app.client();
+    /// let sum = client.call::<i64>("shop.add", &(1, 2), &(), SendOptions::default()).await?;
+    /// worker.drain().await;
+    /// assert_eq!(sum.result().await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -200,6 +334,25 @@ impl Client {
 
     /// Sends many tasks, many of them in flight at once. Each answer is that of the call at the
     /// same place; one failure does not stop the others.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// use celeriac::client::NamedCall;
+    /// use futures::TryStreamExt;
+    ///
+    /// # let app = App::in_memory();
+    /// let calls = (1..=100).map(|user| NamedCall {
+    ///     task: "mail.welcome".to_owned(),
+    ///     args: (user,),
+    ///     kwargs: (),
+    ///     options: SendOptions::default(),
+    /// });
+    /// let sent: Vec<_> = app.client().send_all(calls).try_collect().await?;
+    /// assert_eq!(sent.len(), 100);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn send_all<'a, A, K>(
         &'a self,
         calls: impl IntoIterator<Item = NamedCall<A, K>, IntoIter: Send + 'a>,
@@ -219,16 +372,61 @@ impl Client {
 
 impl<T> TaskHandle<T> {
     /// The task's id.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// let handle = add(1, 2).id("sum-1").delay(&app).await?;
+    /// assert_eq!(handle.id().as_str(), "sum-1");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn id(&self) -> &TaskId {
         &self.sent.id
     }
 
     /// Where and when the task was sent.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// let handle = add(1, 2).queue("default").priority(3).delay(&app).await?;
+    /// let sent = handle.sent();
+    /// assert_eq!(sent.destination.queue.as_deref(), Some("default"));
+    /// assert_eq!(sent.destination.priority, Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn sent(&self) -> &Sent {
         &self.sent
     }
 
     /// What is known of the task now.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// use celeriac::protocol::TaskState;
+    ///
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let mut handle = add(1, 2).delay(&app).await?;
+    /// assert_eq!(handle.state(), TaskState::Pending);
+    /// worker.drain().await;
+    /// handle.next().await;
+    /// assert_eq!(handle.state(), TaskState::Success);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn state(&self) -> TaskState {
         self.result.told()
     }
@@ -237,6 +435,26 @@ impl<T> TaskHandle<T> {
     /// come faster than they are asked for are skipped.
     ///
     /// Never completes when no document can come.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// use celeriac::protocol::TaskState;
+    ///
+    /// #[task(name = "mail.digest", max_retries = 5, backoff = "1m")]
+    /// async fn digest() -> anyhow::Result<()> {
+    ///     anyhow::bail!("the mail server is busy")
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<digest>();
+    /// let mut handle = digest().delay(&app).await?;
+    /// worker.drain().await;
+    /// assert_eq!(handle.next().await.state, TaskState::Retry);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Arc<StoredResult> {
         match self.result.next().await {
             Ok(result) => result,
@@ -247,6 +465,18 @@ impl<T> TaskHandle<T> {
     /// Revokes the task: see [`Client::revoke`]. Its result is then [`ResultError::Failed`] with
     /// state `REVOKED`, unless it had ended before.
     ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # async fn example(app: App) -> anyhow::Result<()> {
+    /// let handle = add(1, 2).countdown(std::time::Duration::from_secs(600)).delay(&app).await?;
+    /// handle.revoke(Reach::NotBegun).await?;
+    /// assert!(matches!(handle.await, Err(ResultError::Failed { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// See [`RevokeError`].
@@ -255,6 +485,17 @@ impl<T> TaskHandle<T> {
     }
 
     /// Removes what is kept of the result, now or later.
+    ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # async fn example(mut handle: TaskHandle<String>) -> anyhow::Result<()> {
+    /// let document = handle.next().await;
+    /// if document.state.is_ready() {
+    ///     handle.forget().await?; // it was read, and nobody else needs it
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -267,6 +508,27 @@ impl<T> TaskHandle<T> {
 impl<T: DeserializeOwned> TaskHandle<T> {
     /// Waits for the value.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// #[task(name = "shop.charge", max_retries = 0)]
+    /// async fn charge(card: String) -> anyhow::Result<u64> {
+    ///     anyhow::bail!("the card {card} has expired")
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<charge>();
+    /// let handle = charge("1234".to_owned()).delay(&app).await?;
+    /// worker.drain().await;
+    /// let ResultError::Failed { exception, .. } = handle.result().await.unwrap_err() else {
+    ///     panic!("it has failed");
+    /// };
+    /// assert!(exception.text().contains("has expired"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the task ends without one, or it is no `T`.
@@ -275,6 +537,21 @@ impl<T: DeserializeOwned> TaskHandle<T> {
     }
 
     /// [`TaskHandle::result`], but not for longer than this.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// use std::time::Duration;
+    ///
+    /// # let app = App::in_memory();
+    /// let handle = add(1, 2).delay(&app).await?; // and no worker is there
+    /// let ended = handle.timeout(Duration::from_millis(1)).await;
+    /// assert!(matches!(ended, Err(ResultError::TimedOut { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -30,6 +30,22 @@ impl App {
     /// worker had been started once: those of the configuration and those that `#[task]`s of this
     /// program name.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// #[task(name = "mail.welcome", queue = "mail")]
+    /// async fn welcome(user: u64) -> anyhow::Result<()> {
+    ///     anyhow::ensure!(user > 0, "no such user");
+    ///     Ok(())
+    /// }
+    ///
+    /// let app = App::in_memory();
+    /// welcome(42).send(&app).await?;
+    /// assert_eq!(app.sent_named("mail.welcome")[0].routing_key, "mail");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// Never: the default configuration can be had.
@@ -41,6 +57,22 @@ impl App {
     ///
     /// One task runs at a time, in the order in which messages arrive, unless `[worker]` sets
     /// `concurrency` to a number; waits between retries have no jitter.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// use celeriac::config::Config;
+    /// use celeriac::topology::QueueTable;
+    ///
+    /// let mut config = Config::default();
+    /// config.queues.insert("video", QueueTable::default());
+    /// let app = App::in_memory_with(config)?;
+    /// let options = SendOptions::default().queue("video");
+    /// app.client().send("video.thumbnail", &("a.mp4",), &(), options).await?;
+    /// assert_eq!(app.broker().depth("video").await?.expect("it is there").ready, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

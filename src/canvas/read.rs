@@ -41,6 +41,20 @@ impl Canvas {
     /// What a chain, group or chord has of arguments and options goes to the tasks that they are
     /// meant for.
     ///
+    /// ```
+    /// use celeriac::canvas::{BadCanvas, Canvas, chord};
+    /// use celeriac::protocol::Signature;
+    ///
+    /// let canvas = chord(["a", "b"].map(Signature::new), Signature::new("c"));
+    /// let mut written = Signature::from(canvas);
+    /// assert!(matches!(Canvas::read(written.clone()), Ok(Canvas::Chord(_))));
+    /// written.kwargs.remove("body");
+    /// assert_eq!(
+    ///     Canvas::read(written),
+    ///     Err(BadCanvas::Missing { kind: "chord", part: "body" }),
+    /// );
+    /// ```
+    ///
     /// # Errors
     ///
     /// When a part is missing or is no signature.

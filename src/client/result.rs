@@ -40,11 +40,31 @@ impl<T> ResultHandle<T> {
     }
 
     /// The task's id.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let result = app.result::<i64>("sum-1");
+    /// assert_eq!(result.id().as_str(), "sum-1");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn id(&self) -> &TaskId {
         &self.id
     }
 
     /// The newest document, asked of the backend now; `None` when it knows nothing of the task.
+    ///
+    /// ```no_run
+    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
+    /// let result = app.result::<i64>("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11");
+    /// if let Some(document) = result.latest().await? {
+    ///     println!("{} at {:?}", document.state, document.date_done);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -54,6 +74,21 @@ impl<T> ResultHandle<T> {
     }
 
     /// The state, asked of the backend now. `PENDING` when it knows nothing of the task.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// use celeriac::protocol::TaskState;
+    ///
+    /// # let app = App::in_memory();
+    /// let handle = add(1, 2).delay(&app).await?;
+    /// let result = app.result::<i64>(handle.id().clone());
+    /// assert_eq!(result.state().await?, TaskState::Pending);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -70,6 +105,18 @@ impl<T> ResultHandle<T> {
     /// The next document about the task, beginning with what is known. Cancel safe; documents that
     /// come faster than they are asked for are skipped.
     ///
+    /// ```no_run
+    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
+    /// let mut result = app.result::<i64>("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11");
+    /// let mut document = result.next().await?;
+    /// while !document.state.is_ready() {
+    ///     println!("{} so far", document.state);
+    ///     document = result.next().await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ResultError::NotKept`].
@@ -81,6 +128,18 @@ impl<T> ResultHandle<T> {
 
     /// Revokes the task: see [`Client::revoke`].
     ///
+    /// ```no_run
+    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
+    /// use celeriac::control::Reach;
+    ///
+    /// let result = app.result::<i64>("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11");
+    /// if !result.state().await?.is_ready() {
+    ///     result.revoke(Reach::Running).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// See [`RevokeError`].
@@ -89,6 +148,13 @@ impl<T> ResultHandle<T> {
     }
 
     /// Removes what is kept of the result.
+    ///
+    /// ```no_run
+    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
+    /// app.result::<i64>("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11").forget().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -100,6 +166,23 @@ impl<T> ResultHandle<T> {
 
 impl<T: DeserializeOwned> ResultHandle<T> {
     /// Waits for the value.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let handle = add(1, 2).delay(&app).await?;
+    /// worker.drain().await;
+    /// let as_text = app.result::<String>(handle.id().clone()).wait().await;
+    /// assert!(matches!(as_text, Err(ResultError::Decode { .. })));
+    /// assert_eq!(app.result::<i64>(handle.id().clone()).wait().await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -123,6 +206,22 @@ impl<T: DeserializeOwned> ResultHandle<T> {
     }
 
     /// [`ResultHandle::wait`], but not for longer than this.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// use std::time::Duration;
+    ///
+    /// # let app = App::in_memory();
+    /// let handle = add(1, 2).delay(&app).await?;
+    /// let result = app.result::<i64>(handle.id().clone());
+    /// let error = result.timeout(Duration::from_millis(1)).await.unwrap_err();
+    /// assert!(error.to_string().ends_with("within 1ms"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

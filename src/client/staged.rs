@@ -23,6 +23,29 @@ const AWAY: NotKept = NotKept {
 
 /// A task, or a workflow, that is staged: it is sent once the transaction is committed, and never if
 /// it is rolled back.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::prelude::*;
+/// # #[task(name = "mail.welcome")]
+/// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+/// # let mut config = celeriac::config::Config::default();
+/// # config.outbox.url = url.as_str().into();
+/// # let app = App::in_memory_with(config)?;
+/// # celeriac::outbox::Outbox::open(&url.as_str().into())?.create_table().await?;
+/// # let database = celeriac::outbox::sqlx::SqlitePool::connect(&url).await?;
+/// let mut transaction = database.begin().await?;
+/// let staged: celeriac::client::Staged<TaskHandle<()>> =
+///     welcome(42).stage(&app, &mut *transaction).await?;
+/// transaction.rollback().await?;
+/// app.relay().expect("there is an outbox").flush().await?;
+/// assert!(app.all_sent().is_empty());
+/// # drop(staged);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping it forgets the result, not the task"]
 pub struct Staged<H> {
@@ -57,6 +80,30 @@ impl From<FlowError> for StageError {
 impl<H> Staged<H> {
     /// The handle through which the result comes. Await it after the commit: before, nobody sends the
     /// task.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = celeriac::config::Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # celeriac::outbox::Outbox::open(&url.as_str().into())?.create_table().await?;
+    /// # let database = celeriac::outbox::sqlx::SqlitePool::connect(&url).await?;
+    /// # let relay = app.relay().expect("there is an outbox");
+    /// let mut transaction = database.begin().await?;
+    /// let staged = add(1, 2).stage(&app, &mut *transaction).await?;
+    /// transaction.commit().await?;
+    /// # relay.flush().await?;
+    /// # TestWorker::new(&app).register::<add>().drain().await;
+    /// assert_eq!(staged.handle().await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn handle(self) -> H {
         self.handle
     }
@@ -64,6 +111,23 @@ impl<H> Staged<H> {
 
 impl<T> Staged<TaskHandle<T>> {
     /// The task's id, known before it is sent.
+    ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// use celeriac::outbox::sqlx;
+    /// # async fn example(app: &App, database: &sqlx::SqlitePool) -> anyhow::Result<()> {
+    /// let mut transaction = database.begin().await?;
+    /// let staged = welcome(42).stage(app, &mut *transaction).await?;
+    /// sqlx::query("UPDATE users SET welcome = $1 WHERE id = 42")
+    ///     .bind(staged.id().as_str())
+    ///     .execute(&mut *transaction)
+    ///     .await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn id(&self) -> &TaskId {
         self.handle.id()
     }
@@ -71,6 +135,26 @@ impl<T> Staged<TaskHandle<T>> {
 
 impl<T> Staged<WorkflowHandle<T>> {
     /// The ids behind the workflow's result, known before it is sent.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = celeriac::config::Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # celeriac::outbox::Outbox::open(&url.as_str().into())?.create_table().await?;
+    /// # let database = celeriac::outbox::sqlx::SqlitePool::connect(&url).await?;
+    /// let mut connection = database.acquire().await?;
+    /// let flow = add(1, 2).then(add::partial(3));
+    /// let staged = flow.stage(&app, &mut *connection).await?;
+    /// assert_eq!(staged.shape().last().len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shape(&self) -> &Shape {
         self.handle.shape()
     }
@@ -78,6 +162,29 @@ impl<T> Staged<WorkflowHandle<T>> {
 
 impl Client {
     /// Stages a task by name on `on`, in the transaction that is open there: see [`Call::stage`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = celeriac::config::Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # celeriac::outbox::Outbox::open(&url.as_str().into())?.create_table().await?;
+    /// # let database = celeriac::outbox::sqlx::SqlitePool::connect(&url).await?;
+    /// let mut transaction = database.begin().await?;
+    /// let options = SendOptions::default().queue("default");
+    /// let client = app.client();
+    /// let staged =
+    ///     client.stage::<()>("report.daily", &(42,), &(), options, &mut *transaction).await?;
+    /// transaction.commit().await?;
+    /// assert!(app.all_sent().is_empty()); // until a relay sends it
+    /// # app.relay().expect("there is an outbox").flush().await?;
+    /// # assert_eq!(app.all_sent()[0].id(), staged.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -105,6 +212,30 @@ impl Client {
     }
 
     /// Stages a workflow: see [`Flow::stage`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// use celeriac::canvas::chain;
+    /// use celeriac::protocol::Signature;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = celeriac::config::Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # celeriac::outbox::Outbox::open(&url.as_str().into())?.create_table().await?;
+    /// # let database = celeriac::outbox::sqlx::SqlitePool::connect(&url).await?;
+    /// let steps = [Signature::call("shop.order", &(42,))?, Signature::new("shop.ship")];
+    /// let mut transaction = database.begin().await?;
+    /// let staged = app.client().stage_canvas::<()>(chain(steps), &mut *transaction).await?;
+    /// transaction.commit().await?;
+    /// # app.relay().expect("there is an outbox").flush().await?;
+    /// # assert_eq!(app.all_sent().len(), 1);
+    /// # drop(staged);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -185,6 +316,32 @@ impl<T: Task> Call<T> {
 impl<T> Flow<T> {
     /// Stages the workflow as [`Call::stage`] does a call: every task that begins it, in one
     /// transaction. Chords are begun by the relay, before their members are sent.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "shop.total")]
+    /// # async fn total(all: Vec<i64>) -> anyhow::Result<i64> { Ok(all.iter().sum()) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = celeriac::config::Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # celeriac::outbox::Outbox::open(&url.as_str().into())?.create_table().await?;
+    /// # let database = celeriac::outbox::sqlx::SqlitePool::connect(&url).await?;
+    /// let mut transaction = database.begin().await?;
+    /// let sums = group((1..=3).map(|n| add(n, n)));
+    /// let staged = sums.then(total::partial()).stage(&app, &mut *transaction).await?;
+    /// transaction.commit().await?;
+    /// # app.relay().expect("there is an outbox").flush().await?;
+    /// # TestWorker::new(&app).register::<add>().register::<total>().drain().await;
+    /// assert_eq!(staged.handle().await?, 12);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

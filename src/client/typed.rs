@@ -36,6 +36,19 @@ impl<T: Task> Call<T> {
 
     /// Sends the call as one whose result nobody wants.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// # let app = App::in_memory();
+    /// let sent = welcome(42).send(&app).await?;
+    /// assert!(!sent.keeps_result);
+    /// assert_eq!(app.sent::<welcome>(), [(42,)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// See [`SendError`].
@@ -50,6 +63,26 @@ impl<T: Task> Call<T> {
 impl Client {
     /// Sends many calls, many of them in flight at once. Each answer is that of the call at the
     /// same place; one failure does not stop the others.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// use futures::TryStreamExt;
+    ///
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let calls = (1..=3).map(|n| add(n, n));
+    /// let handles: Vec<_> = app.client().delay_all(calls).try_collect().await?;
+    /// worker.drain().await;
+    /// for (handle, n) in handles.into_iter().zip(1..) {
+    ///     assert_eq!(handle.await?, n + n);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delay_all<'a, T: Task>(
         &'a self,
         calls: impl IntoIterator<Item = Call<T>, IntoIter: Send + 'a>,
@@ -66,6 +99,18 @@ impl AsRef<Client> for Client {
 }
 
 /// What a running task tells of how far it has come.
+///
+/// ```
+/// # use celeriac::prelude::*;
+/// use futures::StreamExt;
+///
+/// async fn watch(mut handle: TaskHandle<String>) {
+///     let mut reports = std::pin::pin!(handle.progress());
+///     while let Some(ProgressReport { share, message, .. }) = reports.next().await {
+///         println!("{share:?} {}", message.unwrap_or_default());
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProgressReport {
     /// The share that is done, from 0 to 1, if the task told one.

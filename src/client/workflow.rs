@@ -47,6 +47,21 @@ impl From<FlowError> for ApplyError {
 ///
 /// The result of a chain is that of its last step, of a chord that of its body, of a group the list
 /// of its members'. Dropping it forgets the result, not the tasks.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::prelude::*;
+/// # use celeriac::testing::TestWorker;
+/// # #[task(name = "shop.add")]
+/// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+/// # let app = App::in_memory();
+/// # let worker = TestWorker::new(&app).register::<add>();
+/// let sums: WorkflowHandle<Vec<i64>> = group((1..=3).map(|n| add(n, n))).delay(&app).await?;
+/// worker.drain().await;
+/// assert_eq!(sums.await?, [2, 4, 6]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping it forgets the result"]
 pub struct WorkflowHandle<T = serde_json::Value> {
@@ -115,6 +130,23 @@ impl<T> Flow<T> {
     /// Sends the workflow through an app or a client. Resolves when the broker has confirmed every
     /// task that begins it.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "text.show")]
+    /// # async fn show(n: i64) -> anyhow::Result<String> { Ok(n.to_string()) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>().register::<show>();
+    /// let text = add(1, 2).then(add::partial(3)).then(show::partial()).delay(&app).await?;
+    /// worker.drain().await;
+    /// assert_eq!(text.await?, "6");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// See [`ApplyError`].
@@ -125,17 +157,66 @@ impl<T> Flow<T> {
 
 impl<T> WorkflowHandle<T> {
     /// The ids behind the result, and of what comes before.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// let sums = group([add(1, 1), add(2, 2)]).delay(&app).await?;
+    /// let sent: Vec<_> = app.all_sent().iter().map(|sent| sent.id().clone()).collect();
+    /// assert_eq!(sums.shape().last().len(), 2);
+    /// assert!(sums.shape().last().into_iter().all(|id| sent.contains(id)));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
     /// The result of one task of the workflow by its id. With backend `rpc` those are known that
     /// have the result, and the steps of a chain before them; not the members of a chord.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "text.show")]
+    /// # async fn show(n: i64) -> anyhow::Result<String> { Ok(n.to_string()) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>().register::<show>();
+    /// let text = add(1, 2).then(show::partial()).delay(&app).await?;
+    /// worker.drain().await;
+    /// let first = text.shape().parent().expect("a step comes before").last()[0].clone();
+    /// assert_eq!(text.task::<i64>(&first).await?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn task<R>(&self, id: &TaskId) -> ResultHandle<R> {
         self.client.result(id.clone())
     }
 
     /// The handles of the tasks that have the result: one, or the members of a group in order.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let sums = group([add(1, 1), add(2, 2)]).delay(&app).await?;
+    /// worker.drain().await;
+    /// for (member, sum) in sums.members::<i64>().into_iter().zip([2, 4]) {
+    ///     assert_eq!(member.await?, sum);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn members<R>(&self) -> Vec<ResultHandle<R>> {
         self.shape.last().into_iter().map(|id| self.task(id)).collect()
     }
@@ -143,6 +224,26 @@ impl<T> WorkflowHandle<T> {
 
 impl<T: DeserializeOwned> WorkflowHandle<T> {
     /// Waits for the result.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// #[task(name = "text.parse", max_retries = 0)]
+    /// async fn parse(text: String) -> anyhow::Result<i64> {
+    ///     Ok(text.parse()?)
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>().register::<parse>();
+    /// let flow = parse("three".to_owned()).then(add::partial(1)).delay(&app).await?;
+    /// worker.drain().await;
+    /// assert!(matches!(flow.result().await, Err(ResultError::Failed { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -157,6 +258,21 @@ impl<T: DeserializeOwned> WorkflowHandle<T> {
     }
 
     /// [`WorkflowHandle::result`], but not for longer than this.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// use std::time::Duration;
+    ///
+    /// # let app = App::in_memory();
+    /// let sums = group([add(1, 1), add(2, 2)]).delay(&app).await?; // and no worker is there
+    /// let ended = sums.timeout(Duration::from_millis(1)).await;
+    /// assert!(matches!(ended, Err(ResultError::TimedOut { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

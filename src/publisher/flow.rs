@@ -62,15 +62,53 @@ pub struct Flow<T> {
 }
 
 /// What can be a part of a workflow: a call, or a workflow.
+///
+/// ```
+/// # use celeriac::prelude::*;
+/// # #[task(name = "shop.add")]
+/// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+/// # #[task(name = "text.show")]
+/// # async fn show(n: i64) -> anyhow::Result<String> { Ok(n.to_string()) }
+/// use celeriac::publisher::Step;
+///
+/// fn with_text(number: impl Step<Output = i64>) -> Flow<String> {
+///     number.into_flow().then(show::partial())
+/// }
+///
+/// let one = with_text(add(1, 2)); // a call
+/// let two = with_text(add(1, 2).then(add::partial(3))); // or a workflow
+/// # let _ = (one, two);
+/// ```
 pub trait Step {
     /// The type of its result.
     type Output;
 
     /// It, as a workflow.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// use celeriac::publisher::Step;
+    ///
+    /// let flow: Flow<i64> = add(1, 2).into_flow();
+    /// # let _ = flow;
+    /// ```
     fn into_flow(self) -> Flow<Self::Output>;
 }
 
 /// Several steps side by side: a tuple of two to six.
+///
+/// ```
+/// # use celeriac::prelude::*;
+/// # #[task(name = "shop.add")]
+/// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+/// # #[task(name = "text.show")]
+/// # async fn show(n: i64) -> anyhow::Result<String> { Ok(n.to_string()) }
+/// let parts = (add(1, 2), show(3), group([add(4, 5), add(6, 7)]));
+/// let flow: Flow<(i64, String, Vec<i64>)> = join(parts);
+/// # let _ = flow;
+/// ```
 pub trait Parts {
     /// The tuple of their results.
     type Output;
@@ -85,12 +123,45 @@ pub trait Parts {
 
 /// The same task, or the same kind of workflow, many times side by side. The result is the list of
 /// the results, in order.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::prelude::*;
+/// # use celeriac::testing::TestWorker;
+/// # #[task(name = "shop.add")]
+/// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+/// # let app = App::in_memory();
+/// # let worker = TestWorker::new(&app).register::<add>();
+/// let sums = group((1..=3).map(|n| add(n, n))).delay(&app).await?;
+/// worker.drain().await;
+/// assert_eq!(sums.await?, [2, 4, 6]);
+/// # Ok(())
+/// # }
+/// ```
 pub fn group<S: Step>(members: impl IntoIterator<Item = S>) -> Flow<Vec<S::Output>> {
     let members = members.into_iter().map(|member| member.into_flow().canvas);
     Flow::of(members.collect::<Result<Vec<_>, _>>().map(canvas::group))
 }
 
 /// Different steps side by side: a tuple of two to six. The result is the tuple of the results.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::prelude::*;
+/// # use celeriac::testing::TestWorker;
+/// # #[task(name = "shop.add")]
+/// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+/// # #[task(name = "text.show")]
+/// # async fn show(n: i64) -> anyhow::Result<String> { Ok(n.to_string()) }
+/// # let app = App::in_memory();
+/// # let worker = TestWorker::new(&app).register::<add>().register::<show>();
+/// let both = join((add(1, 2), show(3))).delay(&app).await?;
+/// worker.drain().await;
+/// let (sum, text): (i64, String) = both.await?;
+/// assert_eq!((sum, text.as_str()), (3, "3"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn join<P: Parts>(parts: P) -> Flow<P::Output> {
     Flow::of(parts.into_members().map(canvas::group))
 }
@@ -101,32 +172,147 @@ impl<T> Flow<T> {
     }
 
     /// Then this, given the result as its first argument.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "shop.total")]
+    /// # async fn total(all: Vec<i64>) -> anyhow::Result<i64> { Ok(all.iter().sum()) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>().register::<total>();
+    /// let sums = group([add(1, 1), add(2, 2)]);
+    /// let sum = sums.then(total::partial()).then(add::partial(10)).delay(&app).await?;
+    /// worker.drain().await;
+    /// assert_eq!(sum.await?, 16);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn then<U: Task>(self, step: Partial<U, T>) -> Flow<U::Output> {
         self.followed(written(step.into_signature()))
     }
 
     /// Then this, which is given nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "shop.total")]
+    /// # async fn total(all: Vec<i64>) -> anyhow::Result<i64> { Ok(all.iter().sum()) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>().register::<total>();
+    /// let sums = group([add(1, 1), add(2, 2)]);
+    /// let after = sums.then_immutable(add(20, 22)).delay(&app).await?;
+    /// worker.drain().await;
+    /// assert_eq!(after.await?, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn then_immutable<U: Task>(self, step: Call<U>) -> Flow<U::Output> {
         self.followed(written(step.into_signature()).map(Signature::immutable))
     }
 
     /// Then a task that only its name tells, in whichever language. It is given the result as its
     /// first argument, before `args`: a tuple, a list or `()`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let flow: Flow<f64> = group([add(1, 1), add(2, 2)]).then_named("ml.mean", &("rounded",));
+    /// let mean = flow.delay(&app).await?;
+    /// # worker.drain().await;
+    /// let sent = app.sent_named("ml.mean"); // once both sums are there
+    /// assert_eq!(sent[0].args::<(Vec<i64>, String)>()?, (vec![2, 4], "rounded".to_owned()));
+    /// # drop(mean);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn then_named<U>(self, task: &str, args: &(impl Serialize + ?Sized)) -> Flow<U> {
         self.followed(Signature::call(task, args).map_err(FlowError::from))
     }
 
     /// Sends this after its success as well, given the result. Nobody waits for it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "text.show")]
+    /// # async fn show(n: i64) -> anyhow::Result<String> { Ok(n.to_string()) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>().register::<show>();
+    /// let sum = add(1, 2).then(add::partial(3)).on_success(show::partial()).delay(&app).await?;
+    /// worker.drain().await;
+    /// assert_eq!(app.sent::<show>(), [(6,)]);
+    /// assert_eq!(sum.await?, 6); // not the text
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_success<U: Task>(self, callback: Partial<U, T>) -> Self {
         self.with(written(callback.into_signature()), |canvas, callback| canvas.link(&callback))
     }
 
     /// Sends this when a task of it fails, given the id of the task that failed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// #[task(name = "text.parse", max_retries = 0)]
+    /// async fn parse(text: String) -> anyhow::Result<i64> {
+    ///     Ok(text.parse()?)
+    /// }
+    ///
+    /// #[task(name = "ops.alert")]
+    /// async fn alert(failed: String) -> anyhow::Result<()> {
+    ///     anyhow::ensure!(!failed.is_empty());
+    ///     Ok(())
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).with(tasks![add, parse, alert]);
+    /// let flow = parse("three".to_owned()).then(add::partial(1)).on_error(alert::partial());
+    /// let handle = flow.delay(&app).await?;
+    /// worker.drain().await;
+    /// let failed = app.sent_named("text.parse")[0].id().to_string();
+    /// assert_eq!(app.sent::<alert>(), [(failed,)]);
+    /// # drop(handle);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on_error<U: Task>(self, errback: Partial<U, String>) -> Self {
         self.with(written(errback.into_signature()), |canvas, errback| canvas.link_error(&errback))
     }
 
     /// The workflow without its types.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "text.show")]
+    /// # async fn show(n: i64) -> anyhow::Result<String> { Ok(n.to_string()) }
+    /// use celeriac::canvas::Canvas;
+    ///
+    /// let canvas = add(1, 2).then(show::partial()).into_canvas()?;
+    /// let Canvas::Chain(steps) = canvas else { panic!("one after the other") };
+    /// assert_eq!(steps.len(), 2);
+    /// # Ok::<(), celeriac::publisher::FlowError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -152,26 +338,86 @@ impl<T> Flow<T> {
 
 impl<T: Task> Call<T> {
     /// See [`Flow::then`].
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "text.show")]
+    /// # async fn show(n: i64) -> anyhow::Result<String> { Ok(n.to_string()) }
+    /// let flow: Flow<String> = add(1, 2).then(show::partial());
+    /// # let _ = flow;
+    /// ```
     pub fn then<U: Task>(self, step: Partial<U, T::Output>) -> Flow<U::Output> {
         self.into_flow().then(step)
     }
 
     /// See [`Flow::then_immutable`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>().register::<welcome>();
+    /// let handle = add(1, 2).then_immutable(welcome(42)).delay(&app).await?;
+    /// worker.drain().await;
+    /// assert_eq!(app.sent::<welcome>(), [(42,)]);
+    /// # drop(handle);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn then_immutable<U: Task>(self, step: Call<U>) -> Flow<U::Output> {
         self.into_flow().then_immutable(step)
     }
 
     /// See [`Flow::then_named`].
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// let flow: Flow<i64> = add(1, 2).then_named::<i64>("ml.score", &()).then(add::partial(1));
+    /// # let _ = flow;
+    /// ```
     pub fn then_named<U>(self, task: &str, args: &(impl Serialize + ?Sized)) -> Flow<U> {
         self.into_flow().then_named(task, args)
     }
 
     /// See [`Flow::on_success`].
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "text.show")]
+    /// # async fn show(n: i64) -> anyhow::Result<String> { Ok(n.to_string()) }
+    /// let flow: Flow<i64> = add(1, 2).on_success(show::partial().queue("log"));
+    /// # let _ = flow;
+    /// ```
     pub fn on_success<U: Task>(self, callback: Partial<U, T::Output>) -> Flow<T::Output> {
         self.into_flow().on_success(callback)
     }
 
     /// See [`Flow::on_error`].
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// #[task(name = "ops.alert")]
+    /// async fn alert(failed: String, channel: String) -> anyhow::Result<()> {
+    ///     anyhow::ensure!(!failed.is_empty(), "nothing to tell {channel}");
+    ///     Ok(())
+    /// }
+    ///
+    /// let flow: Flow<i64> = add(1, 2).on_error(alert::partial("night shift".to_owned()));
+    /// # let _ = flow;
+    /// ```
     pub fn on_error<U: Task>(self, errback: Partial<U, String>) -> Flow<T::Output> {
         self.into_flow().on_error(errback)
     }

@@ -12,6 +12,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A task as it was sent.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::prelude::*;
+/// # #[task(name = "shop.add")]
+/// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+/// let app = App::in_memory();
+/// add(1, 2).priority(7).header("tenant", "acme").send(&app).await?;
+/// let sent = &app.sent_named("shop.add")[0];
+/// assert_eq!(sent.routing_key, "default");
+/// assert_eq!(sent.properties.priority, Some(7));
+/// assert_eq!(sent.headers.extra["tenant"], "acme".into());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SentTask {
     /// The exchange it was published to: an entry of the delay ladder when it waits.
@@ -58,6 +73,23 @@ impl App {
 
     /// The arguments of every call of `T` that was sent, in order, decoded as a worker would.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// #[task(name = "mail.welcome")]
+    /// async fn welcome(user: u64, template: Option<String>) -> anyhow::Result<()> {
+    ///     anyhow::ensure!(user > 0 || template.is_none(), "no such user");
+    ///     Ok(())
+    /// }
+    ///
+    /// let app = App::in_memory();
+    /// welcome(41, None).send(&app).await?;
+    /// welcome(42, Some("short".to_owned())).send(&app).await?;
+    /// assert_eq!(app.sent::<welcome>(), [(41, None), (42, Some("short".to_owned()))]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the app is not in memory, or a call does not fit the task.
@@ -70,6 +102,23 @@ impl App {
     }
 
     /// Every task that was sent, in order.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// let app = App::in_memory();
+    /// welcome(42).send(&app).await?;
+    /// add(1, 2).send(&app).await?;
+    /// let sent = app.all_sent();
+    /// assert_eq!(sent.len(), 2);
+    /// assert_eq!(sent[1].headers.task, "shop.add");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -90,6 +139,27 @@ impl App {
 
     /// What is in the archive and was neither requeued nor discarded, oldest first.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// use celeriac::archive::Reason;
+    ///
+    /// #[task(name = "mail.welcome", max_retries = 0)]
+    /// async fn welcome(user: u64) -> anyhow::Result<()> {
+    ///     anyhow::bail!("user {user} has no address")
+    /// }
+    ///
+    /// let app = App::in_memory();
+    /// welcome(42).send(&app).await?;
+    /// TestWorker::new(&app).register::<welcome>().drain().await;
+    /// let letters = app.dead_letters().await;
+    /// assert_eq!(letters[0].task.as_deref(), Some("mail.welcome"));
+    /// assert_eq!(letters[0].reason, Reason::Exhausted);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the app is not in memory.
@@ -105,6 +175,22 @@ impl App {
     /// waits arrives, what is over expires. With workers there,
     /// [`TestWorker::advance`](super::TestWorker::advance) lets them work on the way.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// # use std::time::Duration;
+    /// let app = App::in_memory();
+    /// welcome(42).countdown(Duration::from_secs(600)).send(&app).await?;
+    /// app.pass(Duration::from_secs(599));
+    /// assert_eq!(app.broker().depth("default").await?.expect("it is there").ready, 0);
+    /// app.pass(Duration::from_secs(1));
+    /// assert_eq!(app.broker().depth("default").await?.expect("it is there").ready, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When the app is not in memory.
@@ -119,6 +205,22 @@ impl App {
 
     /// The clock of an app in memory. [`TestWorker::advance`](super::TestWorker::advance) moves it
     /// and lets happen what is due on the way; moving it here alone wakes those who sleep by it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// use celeriac::clock::Clock;
+    /// use std::time::Duration;
+    ///
+    /// let app = App::in_memory();
+    /// let tomorrow = app.virtual_clock().now() + Duration::from_secs(86_400);
+    /// welcome(42).eta(tomorrow).send(&app).await?;
+    /// assert_eq!(app.all_sent()[0].headers.eta, Some(tomorrow));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
@@ -145,11 +247,34 @@ impl SentTask {
     }
 
     /// The task's id.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { anyhow::ensure!(user > 0); Ok(()) }
+    /// # let app = App::in_memory();
+    /// welcome(42).id("welcome-42").send(&app).await?;
+    /// assert_eq!(app.all_sent()[0].id().as_str(), "welcome-42");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn id(&self) -> &TaskId {
         &self.headers.id
     }
 
     /// The positional arguments, as a tuple or list.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// app.client().send("shop.add", &(1, 2), &(), SendOptions::default()).await?;
+    /// let (a, b): (i64, i64) = app.sent_named("shop.add")[0].args()?;
+    /// assert_eq!((a, b), (1, 2));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -159,6 +284,24 @@ impl SentTask {
     }
 
     /// The arguments by name, as a map or struct.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    /// struct Thumbnail {
+    ///     path: String,
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// let wanted = Thumbnail { path: "a.mp4".to_owned() };
+    /// app.client().send("video.thumbnail", &(), &wanted, SendOptions::default()).await?;
+    /// assert_eq!(app.sent_named("video.thumbnail")[0].kwargs::<Thumbnail>()?, wanted);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
