@@ -236,9 +236,19 @@ impl App {
 
     /// The result of a task by its id: its state, its value, now or when it comes.
     ///
-    /// ```no_run
-    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
-    /// let sum: i64 = app.result("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11").wait().await?;
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let handle = add(1, 2).id("sum-1").delay(&app).await?;
+    /// # worker.drain().await;
+    /// let sum: i64 = app.result("sum-1").wait().await?;
+    /// assert_eq!(sum, 3);
+    /// # drop(handle);
     /// # Ok(())
     /// # }
     /// ```

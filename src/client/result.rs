@@ -56,12 +56,21 @@ impl<T> ResultHandle<T> {
 
     /// The newest document, asked of the backend now; `None` when it knows nothing of the task.
     ///
-    /// ```no_run
-    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
-    /// let result = app.result::<i64>("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11");
-    /// if let Some(document) = result.latest().await? {
-    ///     println!("{} at {:?}", document.state, document.date_done);
-    /// }
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let mut handle = add(1, 2).delay(&app).await?;
+    /// let result = app.result::<i64>(handle.id().clone());
+    /// assert!(result.latest().await?.is_none());
+    /// worker.drain().await;
+    /// # handle.next().await;
+    /// let document = result.latest().await?.expect("it has ended");
+    /// assert!(document.date_done.is_some());
     /// # Ok(())
     /// # }
     /// ```
@@ -105,14 +114,24 @@ impl<T> ResultHandle<T> {
     /// The next document about the task, beginning with what is known. Cancel safe; documents that
     /// come faster than they are asked for are skipped.
     ///
-    /// ```no_run
-    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
-    /// let mut result = app.result::<i64>("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11");
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// # let handle = add(1, 2).delay(&app).await?;
+    /// # let id = handle.id().clone();
+    /// # worker.drain().await;
+    /// let mut result = app.result::<i64>(id);
     /// let mut document = result.next().await?;
     /// while !document.state.is_ready() {
     ///     println!("{} so far", document.state);
     ///     document = result.next().await?;
     /// }
+    /// assert_eq!(document.result.decode::<i64>()?, 3);
     /// # Ok(())
     /// # }
     /// ```

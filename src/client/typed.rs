@@ -12,12 +12,16 @@ use std::future::IntoFuture;
 impl<T: Task> Call<T> {
     /// Sends the call through an app or a client. Resolves when the broker has confirmed it.
     ///
-    /// ```no_run
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
     /// # use celeriac::prelude::*;
-    /// # #[task]
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.add")]
     /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
-    /// # async fn example(app: &App) -> anyhow::Result<()> {
-    /// let handle = add(2, 3).priority(9).delay(app).await?; // the broker has it
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<add>();
+    /// let handle = add(2, 3).priority(9).delay(&app).await?; // the broker has it
+    /// # worker.drain().await;
     /// assert_eq!(handle.await?, 5); // its value, once a worker has run it
     /// # Ok(())
     /// # }

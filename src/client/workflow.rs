@@ -75,15 +75,24 @@ impl Client {
     /// Sends a workflow, many of its messages in flight at once, and gives the handle through which
     /// its result comes. Resolves when the broker has confirmed every task that begins it.
     ///
-    /// ```no_run
-    /// # async fn example(app: celeriac::app::App) -> anyhow::Result<()> {
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "shop.price")]
+    /// # async fn price(item: u32) -> anyhow::Result<f64> { Ok(f64::from(item) * 1.5) }
+    /// # #[task(name = "shop.total")]
+    /// # async fn total(prices: Vec<f64>) -> anyhow::Result<f64> { Ok(prices.iter().sum()) }
     /// use celeriac::canvas::chord;
     /// use celeriac::protocol::Signature;
     ///
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<price>().register::<total>();
     /// let prices = (1..4).map(|item| Signature::call("shop.price", &(item,)));
     /// let prices = prices.collect::<Result<Vec<_>, _>>()?;
     /// let total = app.client().apply::<f64>(chord(prices, Signature::new("shop.total"))).await?;
-    /// println!("{}", total.await?);
+    /// # worker.drain().await;
+    /// assert_eq!(total.await?, 9.0);
     /// # Ok(())
     /// # }
     /// ```

@@ -185,7 +185,7 @@ impl TaskRuns {
     /// # use celeriac::testing::TestWorker;
     /// # use std::time::Duration;
     /// # use std::sync::atomic::{AtomicBool, Ordering};
-    /// # static IS_THERE: AtomicBool = AtomicBool::new(false);
+    /// static IS_THERE: AtomicBool = AtomicBool::new(false);
     /// #[task(name = "shop.poll")]
     /// async fn poll(ctx: Ctx) -> anyhow::Result<()> {
     ///     match IS_THERE.swap(true, Ordering::SeqCst) {
