@@ -10,6 +10,27 @@ use std::time::Duration;
 ///
 /// It is an error like any other, so a task function can end with
 /// `Err(Failure::Snooze { after }.into())`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// use celeriac::handler::TaskError;
+/// use celeriac::prelude::*;
+/// use std::time::Duration;
+///
+/// #[task]
+/// async fn call_api(status: u16) -> Result<(), Failure> {
+///     match status {
+///         200 => Ok(()),
+///         404 => Err(Discard::because("it is gone")),
+///         429 => Err(Failure::Snooze { after: Duration::from_secs(60) }),
+///         other => Err(TaskError::new("HttpStatus", other.to_string()).into()),
+///     }
+/// }
+///
+/// assert!(matches!(call_api::run(429).await, Err(Failure::Snooze { .. })));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Failure {
     /// It went wrong. The retry policy decides what follows.
@@ -43,11 +64,33 @@ pub enum Failure {
 
 impl Failure {
     /// A failure of the given type and text that the retry policy judges.
+    ///
+    /// ```
+    /// # use celeriac::{handler::TaskError, prelude::*};
+    /// let failure = Failure::error("SmtpDown", "421 try later");
+    /// assert_eq!(failure, Failure::Error(TaskError::new("SmtpDown", "421 try later")));
+    /// ```
     pub fn error(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Error(TaskError::new(kind, message))
     }
 
     /// A failure that no repetition can mend: the task was called with the wrong arguments.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{prelude::*, testing::TestWorker};
+    /// #[task(name = "shop.ship")]
+    /// async fn ship(country: String) -> Result<(), Failure> {
+    ///     if country.len() == 2 { Ok(()) } else { Err(Failure::argument("no country code")) }
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// ship("Utopia".to_owned()).send(&app).await?;
+    /// let report = TestWorker::new(&app).register::<ship>().drain().await;
+    /// assert_eq!(report.of::<ship>().given_up(), 1); // after one attempt
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn argument(message: impl Into<String>) -> Self {
         Self::Reject(TaskError::new("ArgumentError", message))
     }
@@ -77,11 +120,34 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
 pub struct Discard;
 
 /// Park the task in the archive at once, whatever its retry policy says.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// use celeriac::prelude::*;
+/// # use celeriac::testing::TestWorker;
+///
+/// #[task(name = "shop.read", max_retries = 9)]
+/// async fn read(line: String) -> anyhow::Result<u64> {
+///     line.parse().map_err(|_| DeadLetter::because("somebody should look at this").into())
+/// }
+///
+/// # let app = App::in_memory();
+/// read("seven".to_owned()).send(&app).await?;
+/// TestWorker::new(&app).register::<read>().drain().await;
+/// assert_eq!(app.dead_letters().await.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct DeadLetter;
 
 impl Discard {
     /// The failure that says so, with its reason.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// assert_eq!(Discard::because("it bounced").to_string(), "discarded: Discarded: it bounced");
+    /// ```
     pub fn because(reason: impl fmt::Display) -> Failure {
         Failure::Discard(TaskError::new("Discarded", reason.to_string()))
     }
@@ -89,12 +155,25 @@ impl Discard {
 
 impl DeadLetter {
     /// The failure that says so, with its reason.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// let failure = DeadLetter::because(format_args!("order {} has no lines", 17));
+    /// assert_eq!(failure.to_string(), "rejected: DeadLetter: order 17 has no lines");
+    /// ```
     pub fn because(reason: impl fmt::Display) -> Failure {
         Failure::Reject(TaskError::new("DeadLetter", reason.to_string()))
     }
 }
 
 /// An error inside a task, as it is stored and shown: text only, so that it can travel.
+///
+/// ```
+/// use celeriac::handler::TaskError;
+///
+/// let error = TaskError::new("ExitStatus", "exit status 2").with_detail("no such file: a.mp4");
+/// assert_eq!(error.to_string(), "ExitStatus: exit status 2");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{kind}: {message}")]
 pub struct TaskError {
@@ -108,11 +187,32 @@ pub struct TaskError {
 
 impl TaskError {
     /// An error without detail.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{handler::TaskError, prelude::*};
+    /// #[task(max_retries = 5, retry_on = [std::io::Error])]
+    /// async fn fetch() -> anyhow::Result<()> {
+    ///     // The policy judges this name instead of that of a Rust type.
+    ///     Err(TaskError::new("QuotaExceeded", "come back tomorrow").into())
+    /// }
+    ///
+    /// let error = fetch::run().await.unwrap_err();
+    /// assert_eq!(error.downcast::<TaskError>()?.kind, "QuotaExceeded");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self { kind: kind.into(), message: message.into(), detail: None }
     }
 
     /// The same error with more text for a person.
+    ///
+    /// ```
+    /// # use celeriac::handler::TaskError;
+    /// let error = TaskError::new("ParseError", "line 3").with_detail("a;b;c\n1;2");
+    /// assert_eq!(error.detail.as_deref(), Some("a;b;c\n1;2"));
+    /// ```
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }

@@ -63,6 +63,26 @@ pub trait Arguments: Sized + Send + 'static {
 }
 
 /// Arguments given by name, as a structure with a field for each.
+///
+/// ```
+/// # fn main() -> anyhow::Result<()> {
+/// use celeriac::handler::{Kwargs, Registry};
+/// use celeriac::task::TaskOptions;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Size {
+///     width: u32,
+///     height: Option<u32>,
+/// }
+///
+/// let area = |_, Kwargs(size): Kwargs<Size>| async move {
+///     anyhow::Ok(size.width * size.height.unwrap_or(size.width))
+/// };
+/// let mut registry = Registry::new();
+/// registry.add_async("img.area", TaskOptions::default(), area)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kwargs<T>(pub T);
 
@@ -74,6 +94,20 @@ impl Registry {
     /// other has the name of its type as kind, and the retry policy judges it.
     ///
     /// The function is dropped at its hard time limit, at the `await` it stands at.
+    ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::handler::{Registry, TaskContext};
+    /// # use celeriac::task::TaskOptions;
+    /// async fn greet(_: TaskContext, (name, times): (String, usize)) -> anyhow::Result<String> {
+    ///     Ok(name.repeat(times))
+    /// }
+    ///
+    /// let mut registry = Registry::new();
+    /// registry.add_async("greet", TaskOptions::default(), greet)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -108,6 +142,21 @@ impl Registry {
     ///
     /// As [`Registry::add_async`], but nothing stops it from outside: at its limits its context's
     /// `cancel` is cancelled, and it ends when it looks there.
+    ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::handler::{Registry, TaskContext};
+    /// # use celeriac::task::TaskOptions;
+    /// fn checksum(cx: TaskContext, (bytes,): (Vec<u8>,)) -> anyhow::Result<u32> {
+    ///     let parts = bytes.chunks(4096).take_while(|_| !cx.cancel.is_cancelled());
+    ///     Ok(parts.flatten().map(|byte| u32::from(*byte)).sum())
+    /// }
+    ///
+    /// let mut registry = Registry::new();
+    /// registry.add_blocking("checksum", TaskOptions::default(), checksum)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

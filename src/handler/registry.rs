@@ -7,6 +7,25 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The tasks that a worker can run, by name.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// use celeriac::handler::Registry;
+/// # use celeriac::{prelude::*, task::TaskOptions, testing::TestWorker};
+///
+/// let mut registry = Registry::new();
+/// registry.add_async("shop.add", TaskOptions::default(), |_, (a, b): (i64, i64)| async move {
+///     anyhow::Ok(a + b)
+/// })?;
+///
+/// let app = App::in_memory();
+/// let worker = TestWorker::new(&app).registry(registry);
+/// let sum = app.client().call::<i64>("shop.add", &(1, 2), &(), SendOptions::default()).await?;
+/// worker.drain().await;
+/// assert_eq!(sum.result().await?, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 pub struct Registry {
     tasks: HashMap<String, Registered>,
@@ -34,11 +53,39 @@ pub struct DuplicateTask {
 
 impl Registry {
     /// A registry without tasks.
+    ///
+    /// ```
+    /// # use celeriac::handler::Registry;
+    /// assert!(Registry::new().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds a task.
+    ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::handler::{Failure, Handler, Output, Registry, TaskContext};
+    /// # use celeriac::{protocol::Body, task::TaskOptions};
+    /// # use futures::{FutureExt, future::BoxFuture};
+    /// # use std::sync::Arc;
+    /// struct Echo;
+    ///
+    /// impl Handler for Echo {
+    ///     fn call(&self, _: TaskContext, body: Arc<Body>)
+    ///     -> BoxFuture<'static, Result<Output, Failure>> {
+    ///         let args = body.args::<serde_json::Value>();
+    ///         async { Ok(Output::new(args.unwrap_or_default())) }.boxed()
+    ///     }
+    /// }
+    ///
+    /// let mut registry = Registry::new();
+    /// registry.add("debug.echo", TaskOptions::default(), Arc::new(Echo))?;
+    /// assert!(registry.add("debug.echo", TaskOptions::default(), Arc::new(Echo)).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -58,6 +105,18 @@ impl Registry {
     }
 
     /// Shows the arguments of this task to nobody: not in events, not to who asks what runs.
+    ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{handler::Registry, task::TaskOptions};
+    /// # let mut registry = Registry::new();
+    /// # let login = |_, (_password,): (String,)| async { anyhow::Ok(()) };
+    /// registry.add_async("user.login", TaskOptions::default(), login)?;
+    /// registry.hide_arguments("user.login");
+    /// assert!(registry.get("user.login").is_some_and(|task| task.hides_arguments));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn hide_arguments(&mut self, name: &str) -> &mut Self {
         if let Some(task) = self.tasks.get_mut(name) {
             task.hides_arguments = true;
@@ -66,11 +125,35 @@ impl Registry {
     }
 
     /// The task of this name, if there is one.
+    ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{handler::Registry, task::TaskOptions};
+    /// # let mut registry = Registry::new();
+    /// let mail = TaskOptions { queue: Some("mail".to_owned()), ..TaskOptions::default() };
+    /// registry.add_async("mail.send", mail, |_, ()| async { anyhow::Ok(()) })?;
+    /// assert_eq!(registry.get("mail.send").unwrap().options.queue.as_deref(), Some("mail"));
+    /// assert!(registry.get("mail.sned").is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get(&self, name: &str) -> Option<&Registered> {
         self.tasks.get(name)
     }
 
     /// The names of all tasks, sorted.
+    ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{handler::Registry, task::TaskOptions};
+    /// # let mut registry = Registry::new();
+    /// for name in ["b", "a"] {
+    ///     registry.add_async(name, TaskOptions::default(), |_, ()| async { anyhow::Ok(()) })?;
+    /// }
+    /// assert_eq!(registry.names(), ["a", "b"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.tasks.keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -78,6 +161,18 @@ impl Registry {
     }
 
     /// How many tasks there are.
+    ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{handler::Registry, prelude::*};
+    /// # #[task]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let mut registry = Registry::new();
+    /// tasks![add].add_to(&mut registry)?;
+    /// assert_eq!(registry.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn len(&self) -> usize {
         self.tasks.len()
     }

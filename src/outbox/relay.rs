@@ -72,6 +72,26 @@ pub struct Relay {
 }
 
 /// What came of sending everything that was due.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::outbox::{Flushed, Outbox};
+/// # use celeriac::{config::Config, prelude::*};
+/// # #[task(name = "mail.welcome")]
+/// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+/// # let mut config = Config::default();
+/// # config.outbox.url = url.as_str().into();
+/// # let app = App::in_memory_with(config)?;
+/// # let outbox = Outbox::open(&url.as_str().into())?;
+/// # outbox.create_table().await?;
+/// # let relay = app.relay().expect("there is an outbox");
+/// let flushed = relay.flush().await?;
+/// assert_eq!(flushed, Flushed::default()); // nothing was staged
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flushed {
     /// So many tasks were sent.
@@ -104,6 +124,18 @@ struct Turn {
 
 impl Relay {
     /// A relay of what is staged in `outbox`. Chords begin in `results`.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{app::App, outbox::{Outbox, Relay, Settings}};
+    /// # let app = App::from_env().await?;
+    /// let outbox = Outbox::open(&"sqlite:shop.db".into())?;
+    /// let (publisher, results) = (app.client().publisher(), app.client().results());
+    /// let relay = Relay::new(outbox, publisher.clone(), results.clone(), Settings::default());
+    /// # drop(relay);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(
         outbox: Outbox,
         publisher: Publisher,
@@ -115,6 +147,29 @@ impl Relay {
     }
 
     /// What it tells about itself.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::{Outbox, sqlx};
+    /// # use celeriac::{config::Config, prelude::*};
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # let outbox = Outbox::open(&url.as_str().into())?;
+    /// # outbox.create_table().await?;
+    /// # let database = sqlx::SqlitePool::connect(&url).await?;
+    /// # let relay = app.relay().expect("there is an outbox");
+    /// let status = relay.status().clone(); // keep it: `run` takes the relay
+    /// drop(welcome(42).stage(&app, &mut *database.acquire().await?).await?);
+    /// relay.flush().await?;
+    /// assert_eq!((status.sent(), status.failed()), (1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(&self) -> &Status {
         &self.status
     }
@@ -123,6 +178,20 @@ impl Relay {
     /// aborts: then another relay sends it when the lease is over, and it may be sent twice.
     ///
     /// Whatever is away is waited for; it never fails.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{app::App, shutdown::Shutdown};
+    /// # let app = App::from_env().await?;
+    /// let (relay, shutdown) = (app.relay().expect("[outbox] has a url"), Shutdown::new());
+    /// let stop = async {
+    ///     tokio::signal::ctrl_c().await.ok();
+    ///     shutdown.drain();
+    /// };
+    /// tokio::join!(relay.run(shutdown.clone()), stop);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn run(self, shutdown: Shutdown) {
         tokio::select! {
             () = self.turns(&shutdown) => {}
@@ -132,6 +201,28 @@ impl Relay {
 
     /// Sends everything that is due now, and returns. For tests, and for programs that send at
     /// moments of their own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::{Flushed, Outbox, sqlx};
+    /// # use celeriac::{config::Config, prelude::*};
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # let outbox = Outbox::open(&url.as_str().into())?;
+    /// # outbox.create_table().await?;
+    /// # let database = sqlx::SqlitePool::connect(&url).await?;
+    /// # let relay = app.relay().expect("there is an outbox");
+    /// drop(welcome(42).stage(&app, &mut *database.acquire().await?).await?);
+    /// assert_eq!(relay.flush().await?, Flushed { sent: 1, failed: 0 });
+    /// assert_eq!(app.sent::<welcome>(), [(42,)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -17,6 +17,29 @@ const ROWS: usize = 500;
 ///
 /// A `Transaction`, `PgConnection` or `SqliteConnection` of [`sqlx`] 0.9. Others are not
 /// possible.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::outbox::{Outbox, sqlx};
+/// # use celeriac::{config::Config, prelude::*};
+/// # #[task(name = "mail.welcome")]
+/// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+/// # let mut config = Config::default();
+/// # config.outbox.url = url.as_str().into();
+/// # let app = App::in_memory_with(config)?;
+/// # let outbox = Outbox::open(&url.as_str().into())?;
+/// # outbox.create_table().await?;
+/// # let database = sqlx::SqlitePool::connect(&url).await?;
+/// # let relay = app.relay().expect("there is an outbox");
+/// let mut transaction = database.begin().await?;
+/// drop(welcome(42).stage(&app, &mut *transaction).await?);
+/// transaction.rollback().await?;
+/// assert_eq!(relay.flush().await?.sent, 0);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Staging: sealed::Staging + Send {}
 
 impl<T: sealed::Staging + Send> Staging for T {}

@@ -9,6 +9,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A view of a running relay. Cloning is cheap; all clones see the same one.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// # use celeriac::outbox::{Outbox};
+/// # use celeriac::{config::Config, prelude::*};
+/// # #[task(name = "mail.welcome")]
+/// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+/// # let mut config = Config::default();
+/// # config.outbox.url = url.as_str().into();
+/// # let app = App::in_memory_with(config)?;
+/// # let outbox = Outbox::open(&url.as_str().into())?;
+/// # outbox.create_table().await?;
+/// # let relay = app.relay().expect("there is an outbox");
+/// let status = relay.status().clone();
+/// relay.flush().await?;
+/// assert_eq!((status.sent(), status.failed(), status.trouble()), (0, 0, None));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Status {
     shared: Arc<Shared>,
@@ -29,21 +50,86 @@ struct Seen {
 
 impl Status {
     /// Tasks that the broker has confirmed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::{Outbox, sqlx};
+    /// # use celeriac::{config::Config, prelude::*};
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # let outbox = Outbox::open(&url.as_str().into())?;
+    /// # outbox.create_table().await?;
+    /// # let database = sqlx::SqlitePool::connect(&url).await?;
+    /// # let relay = app.relay().expect("there is an outbox");
+    /// # let status = relay.status().clone();
+    /// for user in 1..=3 {
+    ///     drop(welcome(user).stage(&app, &mut *database.acquire().await?).await?);
+    /// }
+    /// relay.flush().await?;
+    /// assert_eq!(status.sent(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn sent(&self) -> u64 {
         self.shared.sent.load(Ordering::Relaxed)
     }
 
     /// How often a task could not be sent.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::{Outbox, sqlx};
+    /// # use celeriac::{config::Config, prelude::*};
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # let outbox = Outbox::open(&url.as_str().into())?;
+    /// # outbox.create_table().await?;
+    /// # let database = sqlx::SqlitePool::connect(&url).await?;
+    /// # let relay = app.relay().expect("there is an outbox");
+    /// # let status = relay.status().clone();
+    /// drop(welcome(42).queue("mial").stage(&app, &mut *database.acquire().await?).await?);
+    /// relay.flush().await?; // there is no such queue
+    /// assert_eq!(status.failed(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn failed(&self) -> u64 {
         self.shared.failed.load(Ordering::Relaxed)
     }
 
     /// What was staged when it was counted last, which is done every few seconds.
+    ///
+    /// ```
+    /// # use celeriac::outbox::Status;
+    /// # let status = Status::default();
+    /// let backlog = status.backlog();
+    /// if backlog.oldest > std::time::Duration::from_secs(300) {
+    ///     tracing::warn!(staged = backlog.staged, "no relay keeps up");
+    /// }
+    /// ```
     pub fn backlog(&self) -> Backlog {
         self.seen().backlog
     }
 
     /// Why nothing can be sent at the moment, if that is so.
+    ///
+    /// ```
+    /// # use celeriac::outbox::Status;
+    /// # let status = Status::default();
+    /// if let Some(why) = status.trouble() {
+    ///     tracing::warn!(why, "staged tasks wait");
+    /// }
+    /// ```
     pub fn trouble(&self) -> Option<String> {
         self.seen().trouble.clone()
     }

@@ -35,6 +35,20 @@ pub struct Outbox {
 }
 
 /// Which rows are meant.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// use celeriac::outbox::{Outbox, Which};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+/// # let outbox = Outbox::open(&url.as_str().into())?;
+/// # outbox.create_table().await?;
+/// assert!(outbox.list(Which::All, 50).await?.is_empty());
+/// assert!(outbox.list(Which::Failing, 50).await?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// All.
@@ -44,6 +58,13 @@ pub enum Which {
 }
 
 /// What is done with a row by hand.
+///
+/// ```
+/// use celeriac::outbox::Whose;
+///
+/// let one = Whose::Task("1f3a7a36-9e5d-4c56-8f0e-0a5a4c0d7f11".into());
+/// assert_ne!(one, Whose::Failing);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
     /// Of this task.
@@ -96,6 +117,15 @@ impl Outbox {
     /// The outbox in the database at `url`, as the `url` of `[outbox]`. Connects when it is first
     /// used.
     ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::Outbox;
+    /// let outbox = Outbox::open(&"sqlite:shop.db".into())?; // nothing is opened yet
+    /// assert!(Outbox::open(&"mysql://shop".into()).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the URL cannot be read, or this build has no such database. The error does not show it.
@@ -113,6 +143,19 @@ impl Outbox {
 
     /// Makes the table, if it is missing, in one transaction.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::{Backlog, Outbox};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// let outbox = Outbox::open(&url.as_str().into())?;
+    /// outbox.create_table().await?;
+    /// outbox.create_table().await?; // it is there
+    /// assert_eq!(outbox.backlog().await?, Backlog::default());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What the database said.
@@ -125,11 +168,42 @@ impl Outbox {
     }
 
     /// The statements of [`Outbox::create_table`], for migrations of your own.
+    ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::Outbox;
+    /// let outbox = Outbox::open(&"postgres://shop@localhost/shop".into())?;
+    /// assert!(outbox.sql().contains("celeriac_outbox"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn sql(&self) -> String {
         table::script(self.statements.make)
     }
 
     /// What is staged, oldest first, at most `limit`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::{Outbox, Which, sqlx};
+    /// # use celeriac::{config::Config, prelude::*};
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # let outbox = Outbox::open(&url.as_str().into())?;
+    /// # outbox.create_table().await?;
+    /// # let database = sqlx::SqlitePool::connect(&url).await?;
+    /// let staged = welcome(42).stage(&app, &mut *database.acquire().await?).await?;
+    /// let entries = outbox.list(Which::All, 50).await?;
+    /// assert_eq!(entries[0].task_id, staged.id().as_str());
+    /// assert_eq!(entries[0].task, "mail.welcome");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -144,6 +218,28 @@ impl Outbox {
     }
 
     /// How many tasks are staged.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::{Outbox, sqlx};
+    /// # use celeriac::{config::Config, prelude::*};
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # let outbox = Outbox::open(&url.as_str().into())?;
+    /// # outbox.create_table().await?;
+    /// # let database = sqlx::SqlitePool::connect(&url).await?;
+    /// for user in 1..=3 {
+    ///     drop(welcome(user).stage(&app, &mut *database.acquire().await?).await?);
+    /// }
+    /// assert_eq!(outbox.backlog().await?.staged, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -160,6 +256,29 @@ impl Outbox {
 
     /// Lets tasks be sent again at once that wait because they could not be sent. Gives their ids.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::{Outbox, Whose, sqlx};
+    /// # use celeriac::{config::Config, prelude::*};
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # let outbox = Outbox::open(&url.as_str().into())?;
+    /// # outbox.create_table().await?;
+    /// # let database = sqlx::SqlitePool::connect(&url).await?;
+    /// # let relay = app.relay().expect("there is an outbox");
+    /// let lost = welcome(42).queue("mial").stage(&app, &mut *database.acquire().await?).await?;
+    /// assert_eq!(relay.flush().await?.failed, 1); // there is no such queue, and it waits
+    /// let again = outbox.retry(&Whose::Failing).await?; // now that there may be
+    /// assert_eq!(again, [lost.id().clone()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What the database said.
@@ -169,6 +288,28 @@ impl Outbox {
 
     /// Deletes staged tasks, which are then never sent. Gives their ids. What a relay is just sending
     /// stays.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::outbox::{Outbox, Whose, sqlx};
+    /// # use celeriac::{config::Config, prelude::*};
+    /// # #[task(name = "mail.welcome")]
+    /// # async fn welcome(user: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite:{}", folder.path().join("shop.db").display());
+    /// # let mut config = Config::default();
+    /// # config.outbox.url = url.as_str().into();
+    /// # let app = App::in_memory_with(config)?;
+    /// # let outbox = Outbox::open(&url.as_str().into())?;
+    /// # outbox.create_table().await?;
+    /// # let database = sqlx::SqlitePool::connect(&url).await?;
+    /// # let relay = app.relay().expect("there is an outbox");
+    /// let staged = welcome(42).stage(&app, &mut *database.acquire().await?).await?;
+    /// outbox.discard(&Whose::Task(staged.id().clone())).await?;
+    /// assert_eq!(relay.flush().await?.sent, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -100,6 +100,17 @@ impl SendOptions {
 
     /// The task's id, instead of a random one. Sending the same id again is recognisably the same
     /// task.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().id("receipt-17");
+    /// let sent = app.client().send("shop.receipt", &(17,), &(), options).await?;
+    /// assert_eq!(sent.id.as_str(), "receipt-17");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn id(self, id: impl Into<TaskId>) -> Self {
         Self { id: Some(id.into()), ..self }
     }
@@ -116,70 +127,216 @@ impl SendOptions {
     }
 
     /// Where it is to go, as far as anything is said.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::topology::Target;
+    /// let options = SendOptions::default().queue("mail");
+    /// assert_eq!(options.target(), &Target::queue("mail"));
+    /// ```
     pub fn target(&self) -> &Target {
         &self.target
     }
 
     /// The queue it goes to.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// let options = SendOptions::default().queue("bulk");
+    /// assert_eq!(options.target().queue.as_deref(), Some("bulk"));
+    /// ```
     pub fn queue(mut self, queue: impl Into<String>) -> Self {
         self.target.queue = Some(queue.into());
         self
     }
 
     /// The exchange it is published to; bindings decide the queue.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().exchange("celeriac").routing_key("default");
+    /// let sent = app.client().send("video.encode", &("a.mp4",), &(), options).await?;
+    /// assert_eq!(sent.destination.route.exchange, "celeriac");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn exchange(mut self, exchange: impl Into<String>) -> Self {
         self.target.exchange = Some(exchange.into());
         self
     }
 
     /// The routing key for the exchange.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// let options = SendOptions::default().exchange("orders").routing_key("eu.new");
+    /// assert_eq!(options.target().routing_key.as_deref(), Some("eu.new"));
+    /// ```
     pub fn routing_key(mut self, key: impl Into<String>) -> Self {
         self.target.routing_key = Some(key.into());
         self
     }
 
     /// Its priority, on a queue that has priorities; higher goes first.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().priority(7);
+    /// let sent = app.client().send("mail.send", &(), &(), options).await?;
+    /// assert_eq!(sent.destination.priority, Some(7));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn priority(mut self, priority: u8) -> Self {
         self.target.priority = Some(priority);
         self
     }
 
     /// Waits in the broker for this long before it may start.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{clock::Clock, prelude::*};
+    /// # use std::time::Duration;
+    /// # let app = App::in_memory();
+    /// let minute = Duration::from_secs(60);
+    /// let options = SendOptions::default().countdown(minute);
+    /// let sent = app.client().send("mail.send", &(), &(), options).await?;
+    /// assert_eq!(sent.eta, Some(app.virtual_clock().now() + minute));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn countdown(self, wait: Duration) -> Self {
         Self { start: Start::In(wait), ..self }
     }
 
     /// Waits in the broker until this time.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use std::time::{Duration, SystemTime};
+    /// # let app = App::in_memory();
+    /// let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
+    /// let options = SendOptions::default().eta(tomorrow);
+    /// let sent = app.client().send("mail.send", &(), &(), options).await?;
+    /// assert_eq!(sent.eta, Some(tomorrow));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn eta(self, time: SystemTime) -> Self {
         Self { start: Start::At(time), ..self }
     }
 
     /// Is given up if it has not started this long from now.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{clock::Clock, prelude::*};
+    /// # use std::time::Duration;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().expires_in(Duration::from_secs(60));
+    /// app.client().send("shop.quote", &(), &(), options).await?;
+    /// let end = app.virtual_clock().now() + Duration::from_secs(60);
+    /// assert_eq!(app.all_sent()[0].headers.expires, Some(end));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expires_in(self, wait: Duration) -> Self {
         Self { expires: Some(Expiry::In(wait)), ..self }
     }
 
     /// Is given up if it has not started by this time.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{clock::Clock, prelude::*};
+    /// # use std::time::Duration;
+    /// # let app = App::in_memory();
+    /// let closing = app.virtual_clock().now() + Duration::from_secs(3600);
+    /// let options = SendOptions::default().expires_at(closing);
+    /// app.client().send("shop.quote", &(), &(), options).await?;
+    /// assert_eq!(app.all_sent()[0].headers.expires, Some(closing));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn expires_at(self, time: SystemTime) -> Self {
         Self { expires: Some(Expiry::At(time)), ..self }
     }
 
     /// The task is asked to stop after running this long.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use std::time::Duration;
+    /// # let app = App::in_memory();
+    /// let seconds = Duration::from_secs;
+    /// let options = SendOptions::default().soft_limit(seconds(50)).time_limit(seconds(60));
+    /// app.client().send("index.build", &(), &(), options).await?;
+    /// assert_eq!(app.all_sent()[0].headers.time_limits.soft, Some(50.0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn soft_limit(self, limit: Duration) -> Self {
         Self { soft_limit: Some(limit), ..self }
     }
 
     /// The task is stopped after running this long.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use std::time::Duration;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().time_limit(Duration::from_millis(1500));
+    /// app.client().send("index.build", &(), &(), options).await?;
+    /// assert_eq!(app.all_sent()[0].headers.time_limits.hard, Some(1.5));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn time_limit(self, limit: Duration) -> Self {
         Self { time_limit: Some(limit), ..self }
     }
 
     /// How it is retried, instead of what the task's configuration says.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::protocol::header;
+    /// # let app = App::in_memory();
+    /// let forever = RetryPolicy { max_retries: None, ..RetryPolicy::default() };
+    /// let options = SendOptions::default().retry(forever.clone());
+    /// app.client().send("api.push", &(), &(), options).await?;
+    /// assert_eq!(app.all_sent()[0].headers.extra[header::RETRY], forever.to_header());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retry(self, policy: RetryPolicy) -> Self {
         Self { retry: Some(policy), ..self }
     }
 
     /// How often it is retried, whatever else its policy says.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::testing::TestWorker;
+    /// # #[task(name = "api.never")]
+    /// # async fn never() -> anyhow::Result<()> { anyhow::bail!("the API is down") }
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().max_retries(0);
+    /// app.client().send("api.never", &(), &(), options).await?;
+    /// let report = TestWorker::new(&app).register::<never>().drain().await;
+    /// assert_eq!(report.of_named("api.never").given_up(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_retries(self, retries: u32) -> Self {
         Self { max_retries: Some(retries), ..self }
     }
@@ -231,6 +388,20 @@ impl SendOptions {
     /// How long a [unique](Self::unique) key is taken once a call with it was sent: from 1 ms to 49
     /// days, whole milliseconds. Does nothing without a key. A restart of the broker begins the
     /// window anew.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use std::time::Duration;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().unique("report").within(Duration::from_secs(60));
+    /// let first = app.client().send("report", &(), &(), options.clone()).await?;
+    /// app.pass(Duration::from_secs(59));
+    /// let second = app.client().send("report", &(), &(), options).await?;
+    /// assert_eq!(second.duplicate_of(), Some(&first.id));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn within(mut self, window: Duration) -> Self {
         if let Some(unique) = &mut self.unique {
             unique.window = Some(window);
@@ -239,32 +410,99 @@ impl SendOptions {
     }
 
     /// A header of the message; the task sees it in its context.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().header("tenant", "acme").header("shard", 3_u32);
+    /// app.client().send("shop.bill", &(), &(), options).await?;
+    /// assert_eq!(app.all_sent()[0].headers.extra["shard"], 3_u32.into());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn header(mut self, name: impl Into<String>, value: impl Into<HeaderValue>) -> Self {
         self.headers.insert(name.into(), value.into());
         self
     }
 
     /// The queue that wants the result.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().reply_to("answers");
+    /// app.client().send("shop.add", &(1, 2), &(), options).await?;
+    /// assert_eq!(app.all_sent()[0].properties.reply_to.as_deref(), Some("answers"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn reply_to(self, queue: impl Into<String>) -> Self {
         Self { reply_to: Some(queue.into()), ..self }
     }
 
     /// Nobody wants the result.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().ignore_result();
+    /// let sent = app.client().publisher().send("log.rotate", &(), &(), options).await?;
+    /// assert!(!sent.keeps_result);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ignore_result(self) -> Self {
         Self { ignore_result: Some(true), ..self }
     }
 
     /// The result is wanted, even if the task stores none by itself.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().keep_result();
+    /// let sent = app.client().publisher().send("shop.add", &(1, 2), &(), options).await?;
+    /// assert!(sent.keeps_result);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn keep_result(self) -> Self {
         Self { ignore_result: Some(false), ..self }
     }
 
     /// How the arguments are written.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # use celeriac::protocol::Format;
+    /// # let app = App::in_memory();
+    /// let options = SendOptions::default().format(Format::Json);
+    /// app.client().send("shop.add", &(1, 2), &(), options).await?;
+    /// let content_type = app.all_sent()[0].properties.content_type.clone();
+    /// assert_eq!(content_type.as_deref(), Some("application/json"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn format(self, format: Format) -> Self {
         Self { format: Some(format), ..self }
     }
 
     /// How long publishing may take, reconnections included.
+    ///
+    /// ```no_run
+    /// # use celeriac::prelude::*;
+    /// # use std::time::Duration;
+    /// # async fn example(app: App) -> anyhow::Result<()> {
+    /// let options = SendOptions::default().deadline(Duration::from_secs(2));
+    /// app.client().send("shop.add", &(1, 2), &(), options).await?; // an error after two seconds
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn deadline(self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self }
     }

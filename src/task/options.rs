@@ -4,6 +4,21 @@ use super::RetryPolicy;
 use std::time::Duration;
 
 /// Everything the worker and the publisher need to know about a task besides how to run it.
+///
+/// ```
+/// use celeriac::prelude::*;
+/// use std::time::Duration;
+///
+/// #[task(queue = "mail", time_limit = "30s", rate = "50/s")]
+/// async fn send_mail(to: String) -> anyhow::Result<()> {
+///     # drop(to);
+///     Ok(())
+/// }
+///
+/// let options = <send_mail as Task>::options();
+/// assert_eq!(options.time_limit, Some(Duration::from_secs(30)));
+/// assert_eq!(options.rate, Some(50.0));
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TaskOptions {
     /// The queue it goes to when neither the call nor a route says otherwise.
@@ -38,6 +53,19 @@ pub struct TaskOptions {
 }
 
 /// Which process a task runs in.
+///
+/// ```
+/// use celeriac::prelude::*;
+/// use celeriac::task::Isolation;
+///
+/// #[task(isolation = "process", max_memory = "512 MiB")]
+/// fn convert(path: String) -> anyhow::Result<()> {
+///     # drop(path);
+///     Ok(())
+/// }
+///
+/// assert_eq!(<convert as Task>::options().isolation, Isolation::Process);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Isolation {
     /// The worker's.

@@ -6,6 +6,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How often, after how long, and for which errors a task is tried again.
+///
+/// ```
+/// use celeriac::backoff::Backoff;
+/// use celeriac::task::RetryPolicy;
+/// use std::time::Duration;
+///
+/// let seconds = Duration::from_secs;
+/// let policy = RetryPolicy {
+///     max_retries: Some(10),
+///     backoff: Backoff { first: seconds(5), factor: 3.0, max: seconds(600), jitter: 0.2 },
+///     give_up_on: vec!["ValueError".to_owned()],
+///     ..RetryPolicy::default()
+/// };
+/// assert_eq!(policy.backoff.wait(1, 0.0), seconds(15));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
     /// Attempts after the first; 0 gives up at once, `None` never gives up.
@@ -38,12 +53,30 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// Whether an error of type `kind` may be tried again, attempts left or not.
+    ///
+    /// ```
+    /// # use celeriac::task::RetryPolicy;
+    /// let policy = RetryPolicy {
+    ///     retry_on: vec!["*Error".to_owned()],
+    ///     give_up_on: vec!["AuthError".to_owned()],
+    ///     ..RetryPolicy::default()
+    /// };
+    /// assert!(policy.covers("std::io::Error"));
+    /// assert!(!policy.covers("smtp::AuthError") && !policy.covers("Timeout"));
+    /// ```
     pub fn covers(&self, kind: &str) -> bool {
         let named = |patterns: &[String]| patterns.iter().any(|pattern| is_kind(pattern, kind));
         !named(&self.give_up_on) && (self.retry_on.is_empty() || named(&self.retry_on))
     }
 
     /// The policy as a message header, for a call that brings its own.
+    ///
+    /// ```
+    /// # use celeriac::{protocol::HeaderValue, task::RetryPolicy};
+    /// let HeaderValue::Table(table) = RetryPolicy::default().to_header() else { panic!() };
+    /// assert_eq!(table["max"], 3_u32.into());
+    /// assert_eq!(table["first"], 1000_u32.into()); // milliseconds
+    /// ```
     pub fn to_header(&self) -> HeaderValue {
         let millis =
             |wait: Duration| HeaderValue::Int(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
@@ -63,6 +96,13 @@ impl RetryPolicy {
     }
 
     /// Reads [`RetryPolicy::to_header`]; what is absent or strange is taken from `self`.
+    ///
+    /// ```
+    /// # use celeriac::{protocol::HeaderValue, task::RetryPolicy};
+    /// let header = HeaderValue::Table([("max".to_owned(), 9_u32.into())].into());
+    /// let policy = RetryPolicy::default().with_header(&header);
+    /// assert_eq!(policy, RetryPolicy { max_retries: Some(9), ..RetryPolicy::default() });
+    /// ```
     #[must_use]
     pub fn with_header(&self, header: &HeaderValue) -> Self {
         let HeaderValue::Table(table) = header else { return self.clone() };

@@ -12,24 +12,96 @@ const ALIKE: f64 = 0.8;
 
 impl Worker {
     /// Registers the task `T`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # #[task]
+    /// # async fn double(n: i64) -> anyhow::Result<i64> { Ok(2 * n) }
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).register::<add>().register::<double>();
+    /// assert_eq!(worker.set.names().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn register<T: Run>(self) -> Self {
         self.changed(TaskSet::register::<T>)
     }
 
     /// Registers the task `T`, changed by `change`: usually by layers of its own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{handler::TaskService, prelude::*};
+    /// # use tower::layer::layer_fn;
+    /// # #[task(name = "sms.send")]
+    /// # async fn send_sms(to: String) -> anyhow::Result<()> { Ok(()) }
+    /// # let app = App::in_memory();
+    /// let around = layer_fn(|inner: TaskService| inner); // or any layer of tower
+    /// let worker = Worker::new(&app).register_with::<send_sms>(|task| task.layer(around));
+    /// assert!(worker.check().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn register_with<T: Run>(self, change: impl FnOnce(Definition) -> Definition) -> Self {
         self.changed(|set| set.register_with::<T>(change))
     }
 
     /// Registers a function that takes a message. See [`MessageHandler`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{prelude::*, testing::TestWorker};
+    /// #[derive(serde::Serialize, serde::Deserialize, Message)]
+    /// #[message(name = "img.rotate", output = u32)]
+    /// struct Rotate { degrees: u32 }
+    ///
+    /// async fn rotate(job: Rotate) -> anyhow::Result<u32> {
+    ///     Ok(job.degrees % 360)
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).handler(rotate);
+    /// # let worker = TestWorker::of(&app, worker);
+    /// let angle = Call::<Rotate>::new(Rotate { degrees: 450 }).delay(&app).await?;
+    /// # worker.drain().await;
+    /// assert_eq!(angle.await?, 90);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn handler<Kind>(self, function: impl MessageHandler<Kind>) -> Self {
         self.changed(|set| set.handler(function))
     }
 
     /// Registers all that is in `set`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// mod mail {
+    ///     # use celeriac::prelude::*;
+    ///     #[task(name = "mail.bounce")]
+    ///     async fn bounce(to: String) -> anyhow::Result<()> {
+    ///         # drop(to);
+    ///         Ok(())
+    ///     }
+    ///
+    ///     pub fn tasks() -> TaskSet {
+    ///         tasks![bounce]
+    ///     }
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).with(mail::tasks());
+    /// assert_eq!(worker.set.names(), ["mail.bounce"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn with(self, set: TaskSet) -> Self {
         self.changed(|own| own.with(set))
@@ -37,12 +109,45 @@ impl Worker {
 
     /// Registers every `#[task]` that is linked into the program. See [`TaskSet::linked`] for the
     /// trap in it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// #[task(name = "mail.found")]
+    /// async fn found() -> anyhow::Result<()> {
+    ///     Ok(())
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).auto_register();
+    /// assert!(worker.set.names().contains(&"mail.found"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn auto_register(self) -> Self {
         self.with(TaskSet::linked())
     }
 
     /// Supplies `State<T>` to every task that asks for it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{prelude::*, testing::TestWorker};
+    /// #[task(name = "shop.price")]
+    /// async fn price(State(coin): State<&'static str>, amount: u64) -> anyhow::Result<String> {
+    ///     Ok(format!("{amount} {coin}"))
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).register::<price>().state("EUR");
+    /// # let worker = TestWorker::of(&app, worker);
+    /// let shown = price(5).delay(&app).await?;
+    /// # worker.drain().await;
+    /// assert_eq!(shown.await?, "5 EUR");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
         self.changed(|set| set.state(value))
@@ -70,6 +175,16 @@ impl Worker {
     }
 
     /// Consumes these queues, instead of those in `[worker] queues`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).queues(["mail", "bulk"]);
+    /// assert_eq!(worker.settings.queues, ["mail", "bulk"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn queues<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.settings.queues = queues.into_iter().map(Into::into).collect();
@@ -83,6 +198,16 @@ impl Worker {
     }
 
     /// Runs at most this many tasks at once, instead of `[worker] concurrency`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{prelude::*, units::Count};
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).concurrency(16);
+    /// assert_eq!(worker.settings.concurrency, Count::from(16));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn concurrency(mut self, tasks: u32) -> Self {
         self.settings.concurrency = tasks.into();
@@ -91,6 +216,25 @@ impl Worker {
 
     /// Looks for what would go wrong later: a task that needs a state the worker was not given,
     /// two tasks of one name, a task whose queue nobody knows. Asks the broker nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[derive(Clone)]
+    /// # struct Mailer;
+    /// # #[task(name = "mail.greet")]
+    /// async fn greet(State(mailer): State<Mailer>, to: String) -> anyhow::Result<()> {
+    /// #     drop((mailer, to));
+    ///     Ok(())
+    /// }
+    ///
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).register::<greet>();
+    /// assert!(worker.check().unwrap_err().to_string().contains("add `.state(..)`"));
+    /// assert!(worker.state(Mailer).check().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -104,6 +248,19 @@ impl Worker {
 
     /// Checks, then runs tasks until `stop` completes. What runs then may finish within
     /// `[worker] drain_timeout`; after that it is given back.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # #[task]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// let app = App::from_env().await?;
+    /// let stop = async { drop(tokio::signal::ctrl_c().await) };
+    /// Worker::new(&app).register::<add>().run_until(stop).await?;
+    /// app.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

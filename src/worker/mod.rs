@@ -149,6 +149,18 @@ pub enum WorkerError {
 
 impl Worker {
     /// A status for a worker of these settings.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let worker = Worker::new(&app).queues(["mail"]);
+    /// let status = worker.status.clone(); // keep it: `run` takes the worker
+    /// assert_eq!(status.queues(), [("mail".to_owned(), false)]);
+    /// assert_eq!((status.running(), status.finished()), (0, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(settings: &Settings) -> Status {
         Status::new(&settings.queues)
     }
@@ -158,6 +170,26 @@ impl Worker {
     ///
     /// In a process that was started for one [isolated](crate::task::Isolation::Process) task it
     /// runs that and returns.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{prelude::*, shutdown::Shutdown};
+    /// # #[task]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// let app = App::from_env().await?;
+    /// let shutdown = Shutdown::new();
+    /// let working = Worker::new(&app).register::<add>().run(shutdown.clone());
+    /// let stopping = async {
+    ///     tokio::signal::ctrl_c().await.ok();
+    ///     shutdown.drain(); // what runs may finish
+    ///     tokio::signal::ctrl_c().await.ok();
+    ///     shutdown.abort(); // it has not, and goes back to its queue
+    ///     std::future::pending().await
+    /// };
+    /// tokio::select! { ended = working => ended?, () = stopping => {} }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -7,6 +7,18 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWrite
 use std::time::{Duration, Instant};
 
 /// A view of a running worker. Cloning is cheap; all clones see the same worker.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// use celeriac::prelude::*;
+///
+/// # let app = App::in_memory();
+/// let worker = Worker::new(&app);
+/// let status = worker.status.clone(); // for a health check, beside the worker that runs
+/// assert!(status.is_alive() && !status.is_consuming());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Status {
     shared: Arc<Shared>,
@@ -54,6 +66,19 @@ impl Status {
 
     /// The queues of this worker now, without those that are paused, and whether each is being
     /// consumed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::prelude::*;
+    /// # let app = App::in_memory();
+    /// let status = Worker::new(&app).queues(["mail", "bulk"]).status.clone();
+    /// for (queue, is_consumed) in status.queues() {
+    ///     tracing::info!(queue, is_consumed);
+    /// }
+    /// assert_eq!(status.queues().len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn queues(&self) -> Vec<(String, bool)> {
         let consuming = |queue: &QueueStatus| queue.consuming.load(Ordering::Relaxed);
         self.read().iter().map(|queue| (queue.name.clone(), consuming(queue))).collect()

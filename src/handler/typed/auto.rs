@@ -31,6 +31,16 @@ impl TaskSet {
     /// A convenience with a trap: the linker leaves out a crate that nothing refers to, and its
     /// tasks with it. `use my_tasks as _;` is enough of a reference. What was found is logged, and
     /// that nothing was found is a warning.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// #[task(name = "mail.linked")]
+    /// async fn linked() -> anyhow::Result<()> {
+    ///     Ok(())
+    /// }
+    ///
+    /// assert!(TaskSet::linked().names().contains(&"mail.linked"));
+    /// ```
     pub fn linked() -> Self {
         let found: Vec<&Registration> = inventory::iter::<Registration>.into_iter().collect();
         let crates: BTreeSet<_> =

@@ -3,6 +3,16 @@
 use std::fmt;
 
 /// Everything that is wrong with what a worker was given.
+///
+/// ```
+/// use celeriac::handler::Finding;
+/// use celeriac::prelude::*;
+///
+/// # #[task(name = "db.load")]
+/// # async fn load(State(url): State<String>) -> anyhow::Result<()> { Ok(()) }
+/// let report = tasks![load].check().unwrap_err();
+/// assert!(matches!(&report.0[..], [Finding::MissingState { task, .. }] if task == "db.load"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckReport(pub Vec<Finding>);
 

@@ -18,6 +18,16 @@ use std::sync::Arc;
 type Start = Arc<dyn Fn(Invocation) -> Result<Attempt, Failure> + Send + Sync>;
 
 /// A task as a value: name, options, body, and the layers around it.
+///
+/// ```
+/// use celeriac::handler::Definition;
+/// use celeriac::prelude::*;
+///
+/// # #[task(name = "shop.add")]
+/// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+/// let chosen: TaskSet = [Definition::of::<add>()].into_iter().collect();
+/// assert_eq!(chosen.names(), ["shop.add"]);
+/// ```
 #[derive(Clone)]
 pub struct Definition {
     name: &'static str,
@@ -32,6 +42,14 @@ pub struct Definition {
 
 impl Definition {
     /// The task `T`.
+    ///
+    /// ```
+    /// # use celeriac::{handler::Definition, prelude::*};
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// let task = Definition::of::<add>();
+    /// assert_eq!(task.name(), "shop.add");
+    /// ```
     pub fn of<T: Run>() -> Self {
         Self::new::<T>(T::needs(), TypeId::of::<T>(), Arc::new(T::start))
     }
@@ -44,16 +62,51 @@ impl Definition {
     }
 
     /// The name under which it travels.
+    ///
+    /// ```
+    /// # use celeriac::{handler::Definition, prelude::*};
+    /// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+    /// # #[message(name = "img.crop")]
+    /// # struct Crop { width: u32 }
+    /// # async fn crop(job: Crop) -> anyhow::Result<()> { Ok(()) }
+    /// let set = TaskSet::new().handler(crop);
+    /// assert!(set.distinct().any(|task| task.name() == "img.crop"));
+    /// ```
     pub fn name(&self) -> &'static str {
         self.name
     }
 
     /// What the code declares about it.
+    ///
+    /// ```
+    /// # use celeriac::{handler::Definition, prelude::*};
+    /// # use std::time::Duration;
+    /// #[task(queue = "sums", time_limit = "30s")]
+    /// async fn add(a: i64, b: i64) -> anyhow::Result<i64> {
+    ///     Ok(a + b)
+    /// }
+    ///
+    /// let task = Definition::of::<add>();
+    /// assert_eq!(task.options().queue.as_deref(), Some("sums"));
+    /// assert_eq!(task.options().time_limit, Some(Duration::from_secs(30)));
+    /// ```
     pub fn options(&self) -> &TaskOptions {
         &self.options
     }
 
     /// What a caller passes.
+    ///
+    /// ```
+    /// # use celeriac::{handler::Definition, prelude::*};
+    /// #[task]
+    /// async fn add(ctx: Ctx, a: i64, #[arg(default)] b: i64) -> anyhow::Result<i64> {
+    ///     Ok(a + b + i64::from(ctx.attempt()))
+    /// }
+    ///
+    /// let params = Definition::of::<add>().params();
+    /// assert_eq!((params[0].name, params[0].kind), ("a", "i64"));
+    /// assert!(params[1].has_default);
+    /// ```
     pub fn params(&self) -> &'static [Param] {
         self.params
     }
@@ -81,11 +134,27 @@ impl Definition {
     }
 
     /// What the worker must be given for it.
+    ///
+    /// ```
+    /// # use celeriac::{handler::{Definition, Need}, prelude::*};
+    /// # #[task]
+    /// # async fn load(State(url): State<String>, id: u64) -> anyhow::Result<()> { Ok(()) }
+    /// assert_eq!(Definition::of::<load>().needs(), [Need::state::<String>()]);
+    /// ```
     pub fn needs(&self) -> &[Need] {
         &self.needs
     }
 
     /// Puts a tower layer around it, outside of those it has.
+    ///
+    /// ```
+    /// # use celeriac::{handler::{Definition, TaskService}, prelude::*};
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// let around = tower::layer::layer_fn(|inner: TaskService| inner);
+    /// let task = Definition::of::<add>().layer(around);
+    /// assert_eq!(task.name(), "shop.add");
+    /// ```
     #[must_use]
     pub fn layer<L>(mut self, layer: L) -> Self
     where

@@ -31,6 +31,15 @@ use std::sync::Arc;
 )]
 pub trait MessageHandler<Kind>: Send + Sync + 'static {
     /// The task that it is.
+    ///
+    /// ```
+    /// # use celeriac::{handler::MessageHandler, prelude::*};
+    /// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+    /// # #[message(name = "img.crop", queue = "img")]
+    /// # struct Crop { width: u32 }
+    /// # async fn crop(job: Crop) -> anyhow::Result<()> { Ok(()) }
+    /// assert_eq!(crop.definition().options().queue.as_deref(), Some("img"));
+    /// ```
     fn definition(self) -> Definition;
 }
 

@@ -13,9 +13,46 @@ use tower::{Layer, Service};
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A task as a tower service: what a layer is put around.
+///
+/// ```
+/// use celeriac::handler::{Surrounds, TaskService};
+/// use tower::{ServiceBuilder, layer::layer_fn};
+///
+/// fn around() -> impl Surrounds {
+///     ServiceBuilder::new().layer(layer_fn(|inner: TaskService| inner)).into_inner()
+/// }
+/// # let _ = around();
+/// ```
 pub type TaskService = BoxCloneSyncService<TaskRequest, Output, BoxError>;
 
 /// One attempt, as layers see it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// use celeriac::handler::{TaskRequest, TaskService};
+/// use celeriac::prelude::*;
+/// # use celeriac::testing::TestWorker;
+/// use tower::{ServiceExt, layer::layer_fn};
+///
+/// #[task(name = "queue.of")]
+/// async fn queue_of(ctx: Ctx) -> anyhow::Result<String> {
+///     Ok(ctx.queue.to_string())
+/// }
+///
+/// let renamed = layer_fn(|inner: TaskService| {
+///     inner.map_request(|mut request: TaskRequest| {
+///         request.cx.queue = "another".into();
+///         request
+///     })
+/// });
+/// # let app = App::in_memory();
+/// let worker = TestWorker::new(&app).register::<queue_of>().layer(renamed);
+/// let queue = queue_of().delay(&app).await?;
+/// # worker.drain().await;
+/// assert_eq!(queue.await?, "another");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct TaskRequest {
     /// The surroundings of the attempt.
@@ -29,6 +66,26 @@ pub(super) type TaskLayer = Arc<dyn Fn(TaskService) -> TaskService + Send + Sync
 
 /// Layers that can be put around a task: whatever keeps request and response, and has an error
 /// that can be boxed.
+///
+/// ```
+/// use celeriac::handler::{Surrounds, TaskRequest, TaskService};
+/// use tower::{ServiceExt, layer::layer_fn};
+///
+/// fn logged() -> impl Surrounds {
+///     layer_fn(|inner: TaskService| {
+///         inner.map_request(|request: TaskRequest| {
+///             tracing::info!(id = %request.cx.id(), "begins");
+///             request
+///         })
+///     })
+/// }
+///
+/// # use celeriac::prelude::*;
+/// # #[task]
+/// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+/// let set = tasks![add].layer(logged());
+/// # assert!(set.check().is_ok());
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be put around a task",
     note = "it must be a `tower::Layer<TaskService>` whose service answers a `TaskRequest` with an \

@@ -13,6 +13,33 @@ use std::sync::Arc;
 pub type Attempt = BoxFuture<'static, Result<Output, Failure>>;
 
 /// A task with a body. `#[task]` implements it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+/// use celeriac::handler::{Attempt, Failure, Invocation, Run};
+/// # use celeriac::prelude::*;
+/// # use celeriac::testing::TestWorker;
+///
+/// /// A task without `#[task]`.
+/// #[derive(serde::Serialize, serde::Deserialize, Message)]
+/// #[message(name = "shop.double", output = u64)]
+/// struct Double { n: u64 }
+///
+/// impl Run for Double {
+///     fn start(invocation: Invocation) -> Result<Attempt, Failure> {
+///         let Double { n } = invocation.arguments::<Self>()?;
+///         Ok(invocation.run(&[], async move { anyhow::Ok(2 * n) }))
+///     }
+/// }
+///
+/// # let app = App::in_memory();
+/// let worker = TestWorker::new(&app).register::<Double>();
+/// let doubled = Call::<Double>::new(Double { n: 21 }).delay(&app).await?;
+/// # worker.drain().await;
+/// assert_eq!(doubled.await?, 42);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Run: Task {
     /// What the worker must be given for it.
     fn needs() -> Vec<Need> {
@@ -28,6 +55,21 @@ pub trait Run: Task {
 }
 
 /// What one attempt starts with: its context, its message, and what the worker was given.
+///
+/// ```
+/// use celeriac::handler::{Extract, Failure, Invocation};
+/// use std::time::{Duration, Instant};
+///
+/// /// How long the attempt may still run.
+/// struct Left(Option<Duration>);
+///
+/// impl Extract for Left {
+///     fn extract(from: &Invocation) -> Result<Self, Failure> {
+///         let deadline = from.context().deadline;
+///         Ok(Self(deadline.map(|at| at.saturating_duration_since(Instant::now()))))
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Invocation {
     cx: TaskContext,
@@ -41,16 +83,57 @@ impl Invocation {
     }
 
     /// The context of the attempt.
+    ///
+    /// ```
+    /// # use celeriac::handler::{Extract, Failure, Invocation};
+    /// struct IsFirst(bool);
+    ///
+    /// impl Extract for IsFirst {
+    ///     fn extract(from: &Invocation) -> Result<Self, Failure> {
+    ///         Ok(Self(from.context().attempt() == 1))
+    ///     }
+    /// }
+    /// ```
     pub fn context(&self) -> &TaskContext {
         &self.cx
     }
 
     /// What the worker was given.
+    ///
+    /// ```
+    /// # use celeriac::handler::{Extract, Failure, Invocation};
+    /// /// A state that a worker may lack.
+    /// struct Maybe<T>(Option<T>);
+    ///
+    /// impl<T: Clone + Send + 'static> Extract for Maybe<T> {
+    ///     fn extract(from: &Invocation) -> Result<Self, Failure> {
+    ///         Ok(Self(from.states().get()))
+    ///     }
+    /// }
+    /// ```
     pub fn states(&self) -> &States {
         &self.states
     }
 
     /// Takes one parameter that the worker supplies.
+    ///
+    /// ```
+    /// # use celeriac::handler::{Extract, Failure, Invocation, Need, State};
+    /// # #[derive(Clone)]
+    /// # struct Pool;
+    /// struct Orders(Pool);
+    ///
+    /// impl Extract for Orders {
+    ///     fn extract(from: &Invocation) -> Result<Self, Failure> {
+    ///         let State(pool) = from.extract()?;
+    ///         Ok(Self(pool))
+    ///     }
+    ///
+    ///     fn needs() -> Vec<Need> {
+    ///         vec![Need::state::<Pool>()]
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -82,6 +165,28 @@ impl Invocation {
 
     /// Runs a body that blocks its thread on one of its own. Nothing stops it from outside: at its
     /// limits its context's `cancel` is cancelled, and it ends when it looks there.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::handler::{Attempt, Invocation, Run};
+    /// # use celeriac::{prelude::*, testing::TestWorker};
+    /// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+    /// # #[message(name = "text.count", output = usize)]
+    /// # struct Count { text: String }
+    /// impl Run for Count {
+    ///     fn start(invocation: Invocation) -> Result<Attempt, Failure> {
+    ///         let Count { text } = invocation.arguments::<Self>()?;
+    ///         Ok(invocation.run_blocking(&[], move || anyhow::Ok(text.split(' ').count())))
+    ///     }
+    /// }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<Count>();
+    /// # let count = Call::<Count>::new(Count { text: "one two".to_owned() }).delay(&app).await?;
+    /// # worker.drain().await;
+    /// # assert_eq!(count.await?, 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run_blocking<R: Return>(
         self,
         kinds: &'static [ErrorKind],
@@ -95,6 +200,23 @@ impl Invocation {
 }
 
 /// What the body of a task may return: `Result<V, E>`, or nothing.
+///
+/// ```
+/// # use celeriac::prelude::*;
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("no such user")]
+/// struct NoUser;
+///
+/// #[task]
+/// async fn rename(user: u64) -> Result<String, NoUser> {
+///     if user == 0 { Err(NoUser) } else { Ok("ada".to_owned()) }
+/// }
+///
+/// #[task]
+/// async fn touch(user: u64) {
+///     tracing::debug!(user, "touched");
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a task's return type",
     label = "expected `Result<V, E>`, or nothing",

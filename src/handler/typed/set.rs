@@ -45,28 +45,75 @@ pub struct TaskSet {
 
 impl TaskSet {
     /// A set without tasks.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// let set = TaskSet::new();
+    /// assert!(set.names().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds the task `T`.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// let set = TaskSet::new().register::<add>();
+    /// assert_eq!(set.names(), ["shop.add"]);
+    /// ```
     pub fn register<T: Run>(self) -> Self {
         self.register_with::<T>(|task| task)
     }
 
     /// Adds the task `T`, changed by `change`: usually by layers of its own.
+    ///
+    /// ```
+    /// # use celeriac::{handler::TaskService, prelude::*};
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// # let around = tower::layer::layer_fn(|inner: TaskService| inner);
+    /// let set = TaskSet::new().register_with::<add>(|task| task.layer(around));
+    /// assert!(set.check().is_ok());
+    /// ```
     pub fn register_with<T: Run>(self, change: impl FnOnce(Definition) -> Definition) -> Self {
         self.and(change(Definition::of::<T>()))
     }
 
     /// Adds a function that takes a message: parameters that the worker supplies, then a
     /// [`Message`](crate::task::Message).
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// #[derive(serde::Serialize, serde::Deserialize, Message)]
+    /// #[message(name = "img.crop")]
+    /// struct Crop { width: u32 }
+    ///
+    /// async fn crop(ctx: Ctx, job: Crop) -> anyhow::Result<()> {
+    ///     ctx.progress.share(1.0, &format!("{} wide", job.width));
+    ///     Ok(())
+    /// }
+    ///
+    /// assert_eq!(TaskSet::new().handler(crop).names(), ["img.crop"]);
+    /// ```
     pub fn handler<Kind>(self, function: impl MessageHandler<Kind>) -> Self {
         self.and(function.definition())
     }
 
     /// Adds all that is in `other`: its tasks within its layers, and what it supplies where this
     /// set does not.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.from")]
+    /// # async fn from(State(from): State<&'static str>) -> anyhow::Result<()> { Ok(()) }
+    /// let library = tasks![from].state("the library's default");
+    /// let set = TaskSet::new().state("ours, which wins").with(library);
+    /// assert_eq!(set.names(), ["mail.from"]);
+    /// assert!(set.check().is_ok());
+    /// ```
     pub fn with(mut self, other: Self) -> Self {
         let Self { tasks, states, layers } = other;
         let tasks = tasks.into_iter().map(|task| task.surrounded(&layers));
@@ -76,6 +123,16 @@ impl TaskSet {
     }
 
     /// Supplies `State<T>` to every task that asks for it.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[derive(Clone)]
+    /// # struct Pool;
+    /// # #[task]
+    /// # async fn load(State(pool): State<Pool>, id: u64) -> anyhow::Result<()> { Ok(()) }
+    /// assert!(tasks![load].check().is_err());
+    /// assert!(tasks![load].state(Pool).check().is_ok());
+    /// ```
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.states.insert(value);
         self
@@ -84,17 +141,49 @@ impl TaskSet {
     /// Puts a tower layer around every task of this set, outside of those it has.
     ///
     /// Each task is given a layer of its own: a limit in it holds per task.
+    ///
+    /// ```
+    /// # use celeriac::{handler::{TaskRequest, TaskService}, prelude::*};
+    /// # use tower::{ServiceExt, layer::layer_fn};
+    /// # #[task]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// let set = tasks![add].layer(layer_fn(|inner: TaskService| {
+    ///     inner.map_request(|request: TaskRequest| {
+    ///         tracing::info!(id = %request.cx.id(), "begins");
+    ///         request
+    ///     })
+    /// }));
+    /// assert!(set.check().is_ok());
+    /// ```
     pub fn layer(mut self, layer: impl layer::Surrounds) -> Self {
         self.layers.push(layer::erase(layer));
         self
     }
 
     /// The names of the tasks, in the order in which they came.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.send")]
+    /// # async fn send(to: String) -> anyhow::Result<()> { Ok(()) }
+    /// # #[task(name = "mail.digest")]
+    /// # async fn digest(to: String) -> anyhow::Result<()> { Ok(()) }
+    /// assert_eq!(tasks![send, digest, send].names(), ["mail.send", "mail.digest"]);
+    /// ```
     pub fn names(&self) -> Vec<&'static str> {
         self.distinct().map(Definition::name).collect()
     }
 
     /// Every task once, however often it came.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "mail.send", queue = "mail")]
+    /// # async fn send(to: String) -> anyhow::Result<()> { Ok(()) }
+    /// let set = tasks![send];
+    /// let queues: Vec<_> = set.distinct().map(|task| task.options().queue.as_deref()).collect();
+    /// assert_eq!(queues, [Some("mail")]);
+    /// ```
     pub fn distinct(&self) -> impl Iterator<Item = &Definition> {
         self.tasks.iter().enumerate().filter_map(|(at, task)| {
             let is_repeated = self.tasks[..at].iter().any(|earlier| earlier.is_same(task));
@@ -103,6 +192,19 @@ impl TaskSet {
     }
 
     /// Whether every task has what it needs and a name of its own.
+    ///
+    /// ```
+    /// # use celeriac::prelude::*;
+    /// # #[task(name = "shop.pay")]
+    /// # async fn pay(order: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # mod other {
+    /// #     use celeriac::prelude::*;
+    /// #     #[task(name = "shop.pay")]
+    /// #     pub async fn pay(invoice: u64) -> anyhow::Result<()> { Ok(()) }
+    /// # }
+    /// let report = tasks![pay, other::pay].check().unwrap_err();
+    /// assert!(report.to_string().contains("two tasks are named `shop.pay`"));
+    /// ```
     ///
     /// # Errors
     ///
@@ -133,6 +235,19 @@ impl TaskSet {
     }
 
     /// Adds what runs these tasks to `registry`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{handler::Registry, prelude::*};
+    /// # #[task(name = "shop.add")]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// let mut registry = Registry::new();
+    /// tasks![add].add_to(&mut registry)?;
+    /// let worker = App::in_memory().worker(registry);
+    /// # drop(worker);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -173,6 +288,21 @@ impl fmt::Debug for TaskSet {
 }
 
 /// A [`TaskSet`] of these tasks, by their names in Rust.
+///
+/// ```
+/// use celeriac::{prelude::*, tasks};
+///
+/// mod mail {
+///     # use celeriac::prelude::*;
+///     #[task(name = "mail.send")]
+///     pub async fn send(to: String) -> anyhow::Result<()> {
+///         # drop(to);
+///         Ok(())
+///     }
+/// }
+///
+/// assert_eq!(tasks![mail::send].names(), ["mail.send"]);
+/// ```
 #[macro_export]
 macro_rules! tasks {
     ($($task:path),* $(,)?) => {
