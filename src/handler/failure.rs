@@ -13,7 +13,6 @@ use std::time::Duration;
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
-/// use celeriac::handler::TaskError;
 /// use celeriac::prelude::*;
 /// use std::time::Duration;
 ///
@@ -23,7 +22,7 @@ use std::time::Duration;
 ///         200 => Ok(()),
 ///         404 => Err(Discard::because("it is gone")),
 ///         429 => Err(Failure::Snooze { after: Duration::from_secs(60) }),
-///         other => Err(TaskError::new("HttpStatus", other.to_string()).into()),
+///         other => Err(Failure::error("HttpStatus", other.to_string())),
 ///     }
 /// }
 ///

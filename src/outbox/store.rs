@@ -118,7 +118,7 @@ impl Outbox {
     /// used.
     ///
     /// ```
-    /// # fn main() -> anyhow::Result<()> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
     /// # use celeriac::outbox::Outbox;
     /// let outbox = Outbox::open(&"sqlite:shop.db".into())?; // nothing is opened yet
     /// assert!(Outbox::open(&"mysql://shop".into()).is_err());
@@ -170,7 +170,7 @@ impl Outbox {
     /// The statements of [`Outbox::create_table`], for migrations of your own.
     ///
     /// ```
-    /// # fn main() -> anyhow::Result<()> {
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
     /// # use celeriac::outbox::Outbox;
     /// let outbox = Outbox::open(&"postgres://shop@localhost/shop".into())?;
     /// assert!(outbox.sql().contains("celeriac_outbox"));
