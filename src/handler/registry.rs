@@ -56,7 +56,7 @@ impl Registry {
     ///
     /// ```
     /// # use celeriac::handler::Registry;
-    /// assert!(Registry::new().is_empty());
+    /// assert!(Registry::new().names().is_empty());
     /// ```
     pub fn new() -> Self {
         Self::default()
@@ -178,6 +178,19 @@ impl Registry {
     }
 
     /// Whether there is no task.
+    ///
+    /// ```
+    /// # fn main() -> anyhow::Result<()> {
+    /// # use celeriac::{handler::Registry, prelude::*};
+    /// # #[task]
+    /// # async fn add(a: i64, b: i64) -> anyhow::Result<i64> { Ok(a + b) }
+    /// let mut registry = Registry::new();
+    /// assert!(registry.is_empty());
+    /// tasks![add].add_to(&mut registry)?;
+    /// assert!(!registry.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }

@@ -129,6 +129,10 @@ impl Outbox {
     /// # Errors
     ///
     /// When the URL cannot be read, or this build has no such database. The error does not show it.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime.
     pub fn open(url: &SecretUrl) -> Result<Self, StoreError> {
         match url.expose().split_once(':').map(|(scheme, _)| scheme) {
             #[cfg(feature = "postgres")]

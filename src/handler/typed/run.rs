@@ -144,6 +144,28 @@ impl Invocation {
 
     /// Reads the arguments of the call.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> anyhow::Result<()> {
+    /// # use celeriac::handler::{Attempt, Invocation, Run};
+    /// # use celeriac::{prelude::*, testing::TestWorker};
+    /// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+    /// # #[message(name = "text.shout", output = String)]
+    /// # struct Shout { text: String }
+    /// impl Run for Shout {
+    ///     fn start(invocation: Invocation) -> Result<Attempt, Failure> {
+    ///         let shout = invocation.arguments::<Self>()?; // or to the archive
+    ///         Ok(invocation.run(&[], async move { anyhow::Ok(shout.text.to_uppercase()) }))
+    ///     }
+    /// }
+    /// # let app = App::in_memory();
+    /// # let worker = TestWorker::new(&app).register::<Shout>();
+    /// # app.client().send("text.shout", &(1, 2), &(), SendOptions::default()).await?;
+    /// # worker.drain().await;
+    /// # assert_eq!(app.dead_letters().await.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// A rejection that names the argument which does not fit: no repetition could mend it.
@@ -153,6 +175,21 @@ impl Invocation {
     }
 
     /// Runs an async body.
+    ///
+    /// ```
+    /// # use celeriac::handler::{Attempt, Failure, Invocation, Run};
+    /// # use celeriac::{prelude::*, task::ErrorKind};
+    /// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+    /// # #[message(name = "file.read", output = String)]
+    /// # struct Read { path: String }
+    /// impl Run for Read {
+    ///     fn start(invocation: Invocation) -> Result<Attempt, Failure> {
+    ///         const NAMED: &[ErrorKind] = &[ErrorKind::of::<std::io::Error>()];
+    ///         let Read { path } = invocation.arguments::<Self>()?;
+    ///         Ok(invocation.run(NAMED, async move { tokio::fs::read_to_string(path).await }))
+    ///     }
+    /// }
+    /// ```
     pub fn run<R: Return>(
         self,
         kinds: &'static [ErrorKind],
