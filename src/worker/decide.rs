@@ -256,7 +256,9 @@ mod tests {
         let failed = Outcome::Failed(Failure::Error(error()));
         let after = |chance| {
             let judging = Judging { retries: 0, policy: &policy, unknown_grace: GRACE, chance };
-            let Decision::Retry { after, .. } = decide(&failed, judging) else { panic!("no retry") };
+            let Decision::Retry { after, .. } = decide(&failed, judging) else {
+                panic!("no retry")
+            };
             after
         };
         assert_eq!(after(0.0), minute);
