@@ -16,6 +16,9 @@ const STEP: usize = 156;
 
 const QUEUE: &str = "bare";
 
+/// More than a chain has steps, because it acknowledges at the end.
+const PREFETCH: u16 = 1_000;
+
 /// Two connections, as a worker has: one that publishes with confirms, one that consumes.
 pub(crate) struct Bare {
     publish: Channel,
@@ -32,7 +35,7 @@ impl Bare {
         let consume = connections[1].create_channel().await?;
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         consume.queue_declare(QUEUE.into(), durable, FieldTable::default()).await?;
-        consume.basic_qos(50, BasicQosOptions::default()).await?;
+        consume.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let (options, nothing) = (BasicConsumeOptions::default(), FieldTable::default());
         let consumer = consume.basic_consume(QUEUE.into(), "".into(), options, nothing).await?;
         Ok(Self { publish, consumer, _connections: connections })
