@@ -101,7 +101,8 @@ impl Places {
         Landed {
             renditions: renditions.filter(|path| path.exists()).count(),
             thumbnails: thumbnails.filter(|path| path.exists()).count(),
-            mails: self.mailbox.len(),
+            // One that was sent again by the kill is there twice.
+            mails: self.mailbox.message_ids().map_or(0, |ids| ids.len()),
             notifications: self.inbox.len(),
             rows: self.rows().await,
         }
