@@ -29,12 +29,16 @@ struct Killable {
 }
 
 impl Killable {
+    /// Starts it and waits until it reads: what was told before has no stream to wait in.
     async fn start(rig: &Rig) -> Self {
         let mut process = rig.celeriac(&["monitor"], CONFIG).await;
         let line = process.until("the monitor is at http://").await;
         let (_, address) = line.split_once("http://").unwrap();
         let address = address.split('/').next().unwrap().to_owned();
-        Self { process, address }
+        let monitor = Self { process, address };
+        let reads = async || monitor.get("/api/v1/about").await["reading"] == true;
+        eventually("it reads", reads).await;
+        monitor
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -90,10 +94,8 @@ async fn a_monitor_that_is_killed_counts_every_task_once() {
 
     let mut telling = JoinSet::new();
     telling.spawn(tell(broker.clone(), 0..TASKS));
-    let mut known = 0;
-    while known == 0 {
-        known = monitor.known().await;
-    }
+    eventually("it knows of some", async || monitor.known().await > 0).await;
+    let known = monitor.known().await;
     monitor.process.kill().await;
     assert!(known < TASKS, "it was killed in the midst of it");
     telling.join_next().await.unwrap().unwrap();
