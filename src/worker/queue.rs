@@ -33,6 +33,7 @@ pub(super) struct QueueLoop {
     /// How many deliveries came while the last handful gathered.
     pub(super) handful: u32,
     pub(super) calm: Calm,
+    pub(super) kept: Kept,
 }
 
 /// Where an attempt begins.
@@ -59,8 +60,18 @@ const RUSH: f64 = 1000.0;
 /// And from so many on they are taken together.
 const FLOOD: f64 = 5000.0;
 
-/// And no longer, once one of them has kept the loop for this long.
+/// And no longer, once [`OFTEN`] of them close together have kept the loop for this long. One alone may
+/// only have waited for a processor, which on a busy machine happens many times a second.
 const LONG: Duration = Duration::from_micros(500);
+
+/// Or a single one for this long.
+const VERY_LONG: Duration = Duration::from_millis(5);
+
+/// So many attempts apart is close together.
+const CLOSE: u32 = 50;
+
+/// And so often is too often.
+const OFTEN: u32 = 3;
 
 /// How long deliveries gather. In this time fewer come than are prefetched.
 const HANDFUL: Duration = Duration::from_millis(1);
@@ -86,6 +97,14 @@ pub(super) struct Pace {
     pub(super) slots: u16,
     /// The most that is ever prefetched; equal to `slots` when prefetch is fixed.
     pub(super) most: u16,
+}
+
+/// Attempts that have kept the loop for [`LONG`], close together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kept {
+    times: u32,
+    /// How many attempts have not, since the last that has.
+    since: u32,
 }
 
 /// How many looks in a row found that a smaller prefetch would do.
@@ -216,7 +235,7 @@ impl QueueLoop {
             }
             None => drop(processes.spawn(process)),
         }
-        if began.elapsed() > LONG {
+        if self.kept.is_for_long(began.elapsed()) {
             self.start = Start::Beside;
         }
     }
@@ -327,6 +346,20 @@ impl Pace {
     }
 }
 
+impl Kept {
+    /// Whether the loop is kept from its work by what attempts compute, now that another has taken
+    /// this long in it.
+    fn is_for_long(&mut self, took: Duration) -> bool {
+        if took <= LONG {
+            self.since = self.since.saturating_add(1);
+            return false;
+        }
+        let since = std::mem::take(&mut self.since);
+        self.times = if since < CLOSE { self.times.saturating_add(1) } else { 1 };
+        self.times >= OFTEN || took > VERY_LONG
+    }
+}
+
 impl Calm {
     /// The prefetch from now on: `wanted` at once if it is more, or if some messages `wait` here that
     /// others might have.
@@ -351,6 +384,22 @@ mod tests {
         assert_eq!(calm.prefetch(128, 4, true), 4, "long tasks among short ones");
         assert!((2..CALM).all(|_| calm.prefetch(128, 4, false) == 128));
         assert_eq!(calm.prefetch(128, 4, false), 4);
+    }
+
+    #[test]
+    fn an_attempt_that_waits_for_a_processor_is_not_taken_for_a_long_one() {
+        let mut kept = Kept::default();
+        for _ in 0..4 {
+            assert!(!kept.is_for_long(LONG * 2));
+            assert!((0..CLOSE).all(|_| !kept.is_for_long(LONG)));
+        }
+        for _ in 1..OFTEN {
+            assert!(!kept.is_for_long(LONG * 2));
+            assert!((1..CLOSE).all(|_| !kept.is_for_long(LONG)));
+        }
+        assert!(kept.is_for_long(LONG * 2), "another, close to those before");
+        assert!((0..CLOSE).all(|_| !kept.is_for_long(LONG)));
+        assert!(kept.is_for_long(VERY_LONG * 2), "that was no accident");
     }
 
     #[test]

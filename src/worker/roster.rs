@@ -2,7 +2,7 @@
 
 use super::Worker;
 use super::context::Context;
-use super::queue::{Calm, PaceRule, QueueLoop, Stage, Start};
+use super::queue::{Calm, Kept, PaceRule, QueueLoop, Stage, Start};
 use super::remote::queue_shape;
 use crate::broker::{AckPolicy, Consume, DeclareError};
 use crate::clock::to_iso;
@@ -290,6 +290,7 @@ impl<'a> Roster<'a> {
             start: Start::Beside,
             handful: 0,
             calm: Calm::default(),
+            kept: Kept::default(),
         }
     }
 
