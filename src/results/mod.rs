@@ -70,7 +70,7 @@ pub trait ResultBackend: fmt::Debug + Send + Sync + 'static {
     ///
     /// The first `SUCCESS` stays, as in Celery: a task that is run again by mistake cannot take
     /// back a result that somebody may have read. Any other state is replaced.
-    fn store(&self, document: Document) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn store<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Prepares to hear of a task that is about to be sent. When this completes, no document is
     /// too early to be heard. It waits for the backend where it must.
@@ -112,7 +112,7 @@ impl ResultBackend for Nowhere {
         false
     }
 
-    fn store(&self, _: Document) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn store<'a>(&'a self, _: &'a Document) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(ready(Ok(())))
     }
 

@@ -144,7 +144,7 @@ async fn finished(attempt: &Attempt, cx: &Context) -> Option<Output> {
 /// Tells that a task begins. Once: what it ends with replaces this.
 async fn tell_started(attempt: &Attempt, cx: &Context) {
     if let Ok(document) = report::started(attempt, cx)
-        && let Err(error) = cx.results.store(document).await
+        && let Err(error) = cx.results.store(&document).await
     {
         warn!(%error, "not told that the task begins");
     }

@@ -102,7 +102,7 @@ pub(super) async fn forward(attempt: &Attempt, reports: Option<Reports>, cx: &Co
         let id = attempt.headers.id.clone();
         let result = StoredResult::state(id, TaskState::progress(), report);
         if let Ok(document) = document(attempt, result, cx)
-            && let Err(error) = cx.results.store(document).await
+            && let Err(error) = cx.results.store(&document).await
         {
             debug!(%error, "progress not passed on");
         }

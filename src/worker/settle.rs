@@ -282,7 +282,7 @@ impl Settling<'_> {
     async fn tell_retry(&self, error: &TaskError) {
         if self.attempt.wants_result(self.cx)
             && let Ok(document) = report::error(self.attempt, TaskState::Retry, error, self.cx)
-            && let Err(error) = self.cx.results.store(document).await
+            && let Err(error) = self.cx.results.store(&document).await
         {
             warn!(%error, "not told that the task is tried again");
         }
@@ -293,7 +293,7 @@ impl Settling<'_> {
     pub(super) async fn store(&self, document: Document) -> Step {
         let mut repetition = 0;
         loop {
-            let error = match self.cx.results.store(document.clone()).await {
+            let error = match self.cx.results.store(&document).await {
                 Ok(()) => return Step::Done,
                 Err(error) => error,
             };

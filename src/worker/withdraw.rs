@@ -48,7 +48,8 @@ async fn tell(id: &TaskId, cx: &Context) -> Result<(), StoreError> {
     let format = cx.reporting.format.unwrap_or(Format::Json);
     let body = result.encode(format).map_err(|error| StoreError::permanent(error.to_string()))?;
     let (task_id, state) = (id.clone(), result.state);
-    cx.results.store(Document { task_id, state, reply_to: None, format, body: body.into() }).await
+    let document = Document { task_id, state, reply_to: None, format, body: body.into() };
+    cx.results.store(&document).await
 }
 
 /// Whether a task in this state has not begun, or waits to begin again.

@@ -70,7 +70,7 @@ impl ResultBackend for Redis {
         true
     }
 
-    fn store(&self, document: Document) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn store<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let key = [key(&document.task_id)];
             let expires = self.expires();

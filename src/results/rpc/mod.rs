@@ -75,11 +75,11 @@ impl ResultBackend for Rpc {
         reply_to.is_some_and(|queue| !queue.is_empty())
     }
 
-    fn store(&self, document: Document) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn store<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let Document { task_id, reply_to, format, body, .. } = document;
             let Some(queue) = reply_to else { return Ok(()) };
-            let message = RawMessage::reply(&queue, &task_id, format, body);
+            let message = RawMessage::reply(queue, task_id, *format, body.clone());
             self.broker.publish(Arc::new(message), self.deadline).await.map_err(|error| {
                 StoreError { reason: error.to_string(), is_transient: error.is_transient() }
             })

@@ -86,9 +86,9 @@ impl ResultBackend for Sql {
         true
     }
 
-    fn store(&self, document: Document) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn store<'a>(&'a self, document: &'a Document) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let (json, packed) = columns(&document);
+            let (json, packed) = columns(document);
             let arguments = [
                 document.task_id.as_str().into(),
                 document.state.as_str().into(),

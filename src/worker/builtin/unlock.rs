@@ -76,7 +76,7 @@ impl Unlock {
             let body = result.encode(format).map_err(unfit)?.into();
             let (task_id, reply_to, state) = (task.id, task.reply_to, TaskState::Failure);
             let document = Document { task_id, state, reply_to, format, body };
-            self.results.store(document).await.map_err(unanswered)?;
+            self.results.store(&document).await.map_err(unanswered)?;
         }
         self.send(fallen.plan, format).await
     }

@@ -14,7 +14,7 @@ use super::accounts::{Load, Runs, archived, until_empty};
 use crate::rig::{Proxy, Rig, Running, add, config, eventually};
 
 /// Notices within two seconds that the broker is silent, and comes back at once.
-fn alert(url: &str, kind: QueueKind) -> Config {
+pub(super) fn alert(url: &str, kind: QueueKind) -> Config {
     let mut config = config(url, kind);
     config.broker.heartbeat = Duration::from_secs(1);
     config.broker.connect_timeout = Duration::from_millis(500);

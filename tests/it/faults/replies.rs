@@ -1,10 +1,12 @@
 //! Replies and events, which nobody has to take: confirmed all the same, and none in the way of
 //! another.
 
+use super::network::alert;
 use crate::rig::{Rig, eventually};
 use celeriac::broker::{Broker, PublishError, RawMessage, Settings};
 use celeriac::ids::TaskId;
 use celeriac::protocol::Format;
+use celeriac::topology::QueueKind;
 use futures::future::join_all;
 use lapin::Channel;
 use lapin::options::{BasicGetOptions, QueueDeclareOptions};
@@ -36,7 +38,8 @@ async fn replies_arrive_although_the_connection_breaks_again_and_again() {
     let proxy = rig.proxy().await;
     let (_connection, channel) = rig.channel().await;
     declare(&channel, "replies").await;
-    let broker = connected(&rig.url_through(&proxy)).await;
+    let alert = alert(&rig.url_through(&proxy), QueueKind::Classic);
+    let broker = Broker::connect(&alert.broker, 100).await.unwrap();
     let enough = CancellationToken::new();
     let sending = join_all((0..LANES).map(async |lane| {
         let mut sent = 0;
@@ -52,6 +55,14 @@ async fn replies_arrive_although_the_connection_breaks_again_and_again() {
             proxy.cut_after(20_000);
             eventually("it connects again", async || proxy.accepted() > accepted).await;
         }
+        eventually("all is well", async || broker.is_connected()).await;
+        proxy.freeze();
+        eventually("the silence is noticed", async || !broker.is_connected()).await;
+        proxy.thaw();
+        eventually("all is well", async || broker.is_connected()).await;
+        let accepted = proxy.accepted();
+        proxy.half_open();
+        eventually("it connects again", async || proxy.accepted() >= accepted + 2).await;
         enough.cancel();
     };
     let (sent, ()) = tokio::join!(sending, breaking);

@@ -254,7 +254,7 @@ async fn the_first_success_stays(backend: Backend) {
         (TaskState::Success, 5, 4),
         (TaskState::Failure, 6, 4),
     ] {
-        store.store(document("t", state, told)).await.unwrap();
+        store.store(&document("t", state, told)).await.unwrap();
         assert_eq!(value(&*store, "t").await, Some(kept));
     }
 }
@@ -264,9 +264,9 @@ async fn what_has_expired_is_gone_and_removed(backend: Backend) {
     let store = keeper.open(Duration::from_millis(300));
     let lasting = keeper.open(Duration::ZERO);
     for n in 0..700 {
-        store.store(document(&format!("t{n}"), TaskState::Success, n)).await.unwrap();
+        store.store(&document(&format!("t{n}"), TaskState::Success, n)).await.unwrap();
     }
-    lasting.store(document("for ever", TaskState::Success, -1)).await.unwrap();
+    lasting.store(&document("for ever", TaskState::Success, -1)).await.unwrap();
     eventually("the last one expires", async || value(&*store, "t699").await.is_none()).await;
     let mut removed = Vec::new();
     loop {
@@ -280,7 +280,7 @@ async fn what_has_expired_is_gone_and_removed(backend: Backend) {
     assert_eq!(removed, expected);
     assert_eq!(value(&*lasting, "for ever").await, Some(-1));
     // An expired success stands in nobody's way.
-    store.store(document("t0", TaskState::Failure, 7)).await.unwrap();
+    store.store(&document("t0", TaskState::Failure, 7)).await.unwrap();
     assert_eq!(value(&*lasting, "t0").await, Some(7));
 }
 
@@ -290,7 +290,7 @@ async fn what_is_no_result_is_said_so(backend: Backend) {
     // A worker never stores such a thing; an operator or another program may.
     let mut broken = document("t", TaskState::Success, 1);
     broken.body = b"nonsense".as_slice().into();
-    store.store(broken).await.unwrap();
+    store.store(&broken).await.unwrap();
     match store.latest(&"t".into()).await {
         Err(error) => assert!(error.reason.contains("celery-task-meta-t"), "{error}"),
         Ok(latest) => assert_eq!(latest, None),
@@ -301,7 +301,7 @@ async fn many_open_a_new_store_at_once(backend: Backend) {
     let Some(store) = Store::start(backend).await else { return };
     let opening = (0..8).map(|n| {
         let backend = store.open(DAY);
-        async move { backend.store(document(&n.to_string(), TaskState::Success, n)).await }
+        async move { backend.store(&document(&n.to_string(), TaskState::Success, n)).await }
     });
     let stored: Vec<_> = opening.collect::<FuturesUnordered<_>>().collect().await;
     assert_eq!(stored, vec![Ok(()); 8]);
