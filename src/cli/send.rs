@@ -127,7 +127,7 @@ struct Receipt {
 
 /// One line of `--from`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 struct Line {
     args: Vec<Value>,
     kwargs: Map<String, Value>,
@@ -252,11 +252,11 @@ type JsonCall = NamedCall<Vec<Value>, Map<String, Value>>;
 
 /// Sends one task per line, many in flight, and says of each whether it was taken.
 async fn send_lines(global: &Global, template: &JsonCall, file: &str) -> anyhow::Result<Exit> {
-    let calls = read_lines(template, file)?;
+    let (lines, calls): (Vec<_>, Vec<_>) = read_lines(template, file)?.into_iter().unzip();
     let (app, traces) = connect_traced(global).await?;
     let bar = progress(global, calls.len() as u64);
-    let ids: Vec<usize> = (1..=calls.len()).collect();
-    let mut answers = std::pin::pin!(app.client().send_all(calls).zip(futures::stream::iter(ids)));
+    let sending = app.client().send_all(calls).zip(futures::stream::iter(lines));
+    let mut answers = std::pin::pin!(sending);
     let (mut sent, mut errors) = (0_u64, Vec::new());
     while let Some((answer, line)) = answers.next().await {
         bar.inc(1);
@@ -287,7 +287,8 @@ fn report(global: &Global, sent: u64, errors: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_lines(template: &JsonCall, file: &str) -> anyhow::Result<Vec<JsonCall>> {
+/// The calls of a file, each with the number of its line.
+fn read_lines(template: &JsonCall, file: &str) -> anyhow::Result<Vec<(usize, JsonCall)>> {
     let reader: Box<dyn BufRead> = match file {
         "-" => Box::new(std::io::stdin().lock()),
         _ => {
@@ -306,18 +307,25 @@ fn read_lines(template: &JsonCall, file: &str) -> anyhow::Result<Vec<JsonCall>> 
         let call = read_line(template, &line)
             .with_context(|| format!("{file}, line {number}"))
             .or_exit(Exit::Invalid)?;
-        calls.push(call);
+        calls.push((number, call));
     }
     Ok(calls)
 }
 
-/// A line is `{"args": .., "kwargs": .., "id": ..}`, or else an object of keyword arguments, or a
-/// list of positional ones.
+/// A line is `{"args": [..], "kwargs": {..}, "id": ".."}`, or else an object of keyword arguments, or
+/// a list of positional ones.
 fn read_line(template: &JsonCall, line: &str) -> anyhow::Result<JsonCall> {
     let mut call = template.clone();
-    match serde_json::from_str(line)? {
+    match serde_json::from_str(line).map_err(|error| no_json(&error))? {
         Value::Array(args) => call.args = args,
         Value::Object(object) if is_call(&object) => {
+            if let Some(key) = object.keys().find(|key| !CALL.contains(&key.as_str())) {
+                bail!(
+                    "`{key}` beside the arguments: a line has `args`, `kwargs` and `id`, the options \
+                     of the command are for all of them. If all of this are keyword arguments, \
+                     write {{\"kwargs\": {{..}}}}"
+                );
+            }
             let line: Line = serde_json::from_value(Value::Object(object))?;
             (call.args, call.kwargs) = (line.args, line.kwargs);
             if let Some(id) = line.id {
@@ -330,13 +338,24 @@ fn read_line(template: &JsonCall, line: &str) -> anyhow::Result<JsonCall> {
     Ok(call)
 }
 
+/// What a line may have that is a call and not its keyword arguments.
+const CALL: [&str; 3] = ["args", "kwargs", "id"];
+
 fn is_call(object: &Map<String, Value>) -> bool {
-    let known = |key: &String| matches!(key.as_str(), "args" | "kwargs" | "id");
-    !object.is_empty()
-        && object.keys().all(known)
-        && object.get("args").is_none_or(Value::is_array)
-        && object.get("kwargs").is_none_or(Value::is_object)
-        && (object.contains_key("args") || object.contains_key("kwargs"))
+    let (args, kwargs) = (object.get("args"), object.get("kwargs"));
+    args.is_none_or(Value::is_array)
+        && kwargs.is_none_or(Value::is_object)
+        && (args.is_some() || kwargs.is_some())
+}
+
+/// What is wrong with a line, which has one line only.
+fn no_json(error: &serde_json::Error) -> anyhow::Error {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    anyhow!(
+        "no JSON, column {}: {what}; write an object of keyword arguments or a list of arguments",
+        error.column()
+    )
 }
 
 fn progress(global: &Global, length: u64) -> ProgressBar {
@@ -393,13 +412,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
 mod tests {
     use super::*;
 
+    fn read(line: &str) -> anyhow::Result<JsonCall> {
+        let (args, kwargs, options) = Default::default();
+        read_line(&NamedCall { task: "t".to_owned(), args, kwargs, options }, line)
+    }
+
     #[test]
     fn a_line_is_a_call_or_its_arguments() {
-        let options = SendOptions::default();
-        let template =
-            NamedCall { task: "t".to_owned(), args: Vec::new(), kwargs: Map::new(), options };
         let read = |line: &str| {
-            let call = read_line(&template, line).unwrap();
+            let call = read(line).unwrap();
             (Value::from(call.args).to_string(), Value::from(call.kwargs).to_string())
         };
         let cases = [
@@ -412,6 +433,20 @@ mod tests {
         for (line, args, kwargs) in cases {
             assert_eq!(read(line), (args.to_owned(), kwargs.to_owned()), "{line}");
         }
-        assert!(read_line(&template, "3").is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_neither_says_why() {
+        let cases = [
+            ("3", "expected an object of keyword arguments or a list of arguments"),
+            ("garbage", "no JSON, column 1: expected value;"),
+            (r#"{"a": 1"#, "no JSON, column 7: EOF while parsing an object;"),
+            (r#"{"args": [1], "countdown": "1s"}"#, "`countdown` beside the arguments"),
+            (r#"{"kwargs": {}, "id": 7}"#, "invalid type: integer `7`, expected a string"),
+        ];
+        for (line, why) in cases {
+            let error = read(line).unwrap_err().to_string();
+            assert!(error.contains(why), "{line}: {error}");
+        }
     }
 }
