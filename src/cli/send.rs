@@ -411,10 +411,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
+    fn template() -> JsonCall {
+        let (args, kwargs, options) = Default::default();
+        NamedCall { task: "t".to_owned(), args, kwargs, options }
+    }
 
     fn read(line: &str) -> anyhow::Result<JsonCall> {
-        let (args, kwargs, options) = Default::default();
-        read_line(&NamedCall { task: "t".to_owned(), args, kwargs, options }, line)
+        read_line(&template(), line)
     }
 
     #[test]
@@ -433,6 +438,15 @@ mod tests {
         for (line, args, kwargs) in cases {
             assert_eq!(read(line), (args.to_owned(), kwargs.to_owned()), "{line}");
         }
+    }
+
+    #[test]
+    fn each_call_of_a_file_has_its_id_and_the_number_of_its_line() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"[1]\n\n \n{\"args\": [], \"id\": \"x\"}\n").unwrap();
+        let calls = read_lines(&template(), file.path().to_str().unwrap()).unwrap();
+        let read = calls.into_iter().map(|(line, call)| (line, call.options.id));
+        assert_eq!(read.collect::<Vec<_>>(), [(1, None), (4, Some("x".into()))]);
     }
 
     #[test]
